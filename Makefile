@@ -1,36 +1,65 @@
-# Tocsin: every target sets up what it needs.
+# Every target sets up what it needs; `make` alone lists them.
 VENV := .venv
 PY := $(VENV)/bin/python
 JOBS ?= 2
+N ?= 200
+SCENARIO ?=
+QUICK := not slow and not real and not browser and not soak
+PACKAGE := pyproject.toml hatch_build.py
+
+# A virtual environment that was copied or moved is made anew: it records its own place.
+ifneq ($(wildcard $(VENV)/.place),)
+ifneq ($(shell cat $(VENV)/.place),$(shell pwd -P)/$(VENV))
+MOVED := moved
+endif
+endif
+
 .DEFAULT_GOAL := help
+.PHONY: help setup run check quick test soak bench simulate wheel clean moved
 
-.PHONY: help setup check quick test wheel clean
+help: ## list the targets
+	@echo "make TARGET:"
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)$$/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-help: ## show these targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+setup: $(VENV)/.dev ## virtual environment with the test tools, and the programs that tests run beside Tocsin
+	@scripts/setup-system.sh test
 
-setup: $(VENV)/.stamp ## virtual environment with Tocsin and its test tools
+run: $(VENV)/.runtime ## start Tocsin with a small demonstration, in the foreground; needs Python and nothing else
+	$(PY) -m tocsin.cli serve --demo
 
-$(VENV)/.stamp: pyproject.toml hatch_build.py scripts/python.sh
-	bash scripts/python.sh $(VENV)
-	$(PY) -m pip install -q --upgrade "pip>=25.1"
-	$(PY) -m pip install -q -e ".[postgres,apprise]" --group dev
-	touch $@
-
-check: setup ## format, lint, types, import rules
-	$(VENV)/bin/ruff format --check src tests hatch_build.py
-	$(VENV)/bin/ruff check src tests hatch_build.py
-	$(VENV)/bin/mypy
+check: $(VENV)/.dev ## format, lint, types, import rules; under a minute
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-quick: setup ## the tests of two minutes
-	$(VENV)/bin/pytest -n $(JOBS) -m "not slow and not real and not browser and not soak"
+quick: $(VENV)/.dev ## the tests of two minutes: nothing slow, no browser, no real peers
+	$(PY) -m pytest -m "$(QUICK)" -n $(JOBS)
 
-test: check ## every check and every test
-	$(VENV)/bin/pytest -n $(JOBS) -m "not soak"
+test: setup ## everything: checks and all suites, each with its time; under 20 minutes
+	$(PY) scripts/run_suites.py --jobs $(JOBS)
 
-wheel: setup ## build the wheel into dist/
+soak: setup ## hours of faults, for a machine of its own
+	$(PY) -m pytest -m soak --timeout 0
+
+bench: $(VENV)/.dev ## measure beside Alertmanager and nginx
+	@scripts/setup-system.sh bench
+	$(PY) -m bench $(SCENARIO)
+
+simulate: $(VENV)/.dev ## N random histories (make simulate N=2000) through the engine, each replayable by its seed
+	TOCSIN_SIMULATIONS=$(N) $(PY) -m pytest tests/simulation --timeout 0
+
+wheel: $(VENV)/.dev ## build dist/tocsin-*.whl
 	$(PY) -m build --wheel
 
-clean: ## remove what the targets made
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+clean: ## remove what the targets made; data folders stay
+	rm -rf $(VENV) dist build src/tocsin/web/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.dev: $(PACKAGE) $(MOVED)
+	@scripts/setup-venv.sh $(VENV) dev
+
+$(VENV)/.runtime: $(PACKAGE) $(MOVED)
+	@scripts/setup-venv.sh $(VENV) runtime
+
+moved:

@@ -1,0 +1,180 @@
+"""What people and programs can ask for. One struct for each verb; ``incident`` is an id or a number."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from tocsin.kernel.clock import Instant
+
+
+class Command(msgspec.Struct, forbid_unknown_fields=True):
+    """``verb`` is the name in the API, on the command line and in the table of who may."""
+
+    verb: ClassVar[str] = ""
+
+
+class Declare(Command):
+    """Declare an incident by hand. Without a severity it is proposed from the facts."""
+
+    verb: ClassVar[str] = "declare"
+    title: str
+    severity: str = ""
+    summary: str = ""
+    kind: str = ""
+    subtype: str = ""
+    services: list[str] = []
+    detected_how: str = "responder"
+    detected_by: str = ""
+    drill: bool = False
+
+
+class Acknowledge(Command):
+    verb: ClassVar[str] = "acknowledge"
+    incident: str
+    note: str = ""
+
+
+class Decline(Command):
+    verb: ClassVar[str] = "decline"
+    incident: str
+    reason: str = ""
+
+
+class SetSeverity(Command):
+    """Raise, lower or confirm; lowering needs a reason and the commander."""
+
+    verb: ClassVar[str] = "severity"
+    incident: str
+    severity: str
+    reason: str = ""
+    break_glass: str = ""
+
+
+class SetType(Command):
+    verb: ClassVar[str] = "set_type"
+    incident: str
+    kind: str
+    subtype: str = ""
+
+
+class AssignRole(Command):
+    verb: ClassVar[str] = "assign_role"
+    incident: str
+    role: str
+    person: str
+    reason: str = ""
+
+
+class PostUpdate(Command):
+    verb: ClassVar[str] = "update"
+    incident: str
+    text: str
+    audience: str = "internal"
+    eta: Instant = 0
+    at: Instant = 0
+    """back-dates the entry; 0 is now"""
+
+
+class AddNote(Command):
+    verb: ClassVar[str] = "note"
+    incident: str
+    text: str
+    at: Instant = 0
+
+
+class AddDecision(Command):
+    verb: ClassVar[str] = "decision"
+    incident: str
+    text: str
+    at: Instant = 0
+
+
+class Move(Command):
+    """Changes the status: investigate, identify, monitor, resolve, close, reopen, false_alarm."""
+
+    verb: ClassVar[str] = "move"
+    incident: str
+    to: str
+    reason: str = ""
+    break_glass: str = ""
+
+
+class Protocol(Command):
+    """Marks a step of the protocol as done: assess, activate, mitigate."""
+
+    verb: ClassVar[str] = "protocol"
+    incident: str
+    step: str
+    how: str = ""
+
+
+class Milestone(Command):
+    verb: ClassVar[str] = "milestone"
+    incident: str
+    name: str
+    at: Instant
+    how: str = ""
+
+
+class Impact(Command):
+    verb: ClassVar[str] = "impact"
+    incident: str
+    values: dict[str, int | str]
+
+
+class AddTask(Command):
+    verb: ClassVar[str] = "task_add"
+    incident: str
+    text: str
+    owner: str = ""
+    due: Instant = 0
+
+
+class ChangeTask(Command):
+    verb: ClassVar[str] = "task_change"
+    incident: str
+    task: str
+    state: str
+    owner: str = ""
+    reason: str = ""
+
+
+class PageSomeone(Command):
+    """Pages any person, role or team at once."""
+
+    verb: ClassVar[str] = "page"
+    incident: str
+    targets: list[str]
+    reason: str = ""
+
+
+class Merge(Command):
+    verb: ClassVar[str] = "merge"
+    incident: str
+    into: str
+    reason: str = ""
+
+
+class Pause(Command):
+    verb: ClassVar[str] = "pause_clock"
+    incident: str
+    until: Instant
+    reason: str
+
+
+class Waive(Command):
+    verb: ClassVar[str] = "waive"
+    incident: str
+    duty: str
+    reason: str
+
+
+COMMANDS: dict[str, type[Command]] = {
+    cls.verb: cls
+    for cls in (
+        Declare, Acknowledge, Decline, SetSeverity, SetType, AssignRole, PostUpdate, AddNote, AddDecision, Move, Protocol,
+        Milestone, Impact, AddTask, ChangeTask, PageSomeone, Merge, Pause, Waive,
+    )
+}  # fmt: skip

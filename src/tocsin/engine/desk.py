@@ -1,0 +1,377 @@
+"""The desk: where commands are taken. Each handler loads, asks who may, decides, records; :func:`take` is the way in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tocsin.engine import commands as c
+from tocsin.engine.reactions import assign, start_run
+from tocsin.engine.work import Work
+from tocsin.identity.authorize import authorize
+from tocsin.identity.principals import About, Principal
+from tocsin.incidents import facts as f
+from tocsin.incidents.duties import owed
+from tocsin.incidents.incident import ALL_SEVERITIES, Incident, worse
+from tocsin.incidents.moves import move, require_open
+from tocsin.kernel.codec import canonical, decode, encode
+from tocsin.kernel.errors import Forbidden, KeyReused, NotFound, Refused, Unusable
+from tocsin.policy.severity import propose
+
+MAX_TEXT = 20_000
+
+Answer = dict[str, Any]
+
+
+def take(work: Work, principal: Principal, command: c.Command, idempotency_key: str = "") -> Answer:
+    """Runs a command once. The same key with the same request answers as before; with another it is refused (422).
+
+    Raises :class:`Forbidden`, :class:`NotFound`, :class:`Refused`, :class:`Unusable`, :class:`KeyReused`.
+    """
+    digest = hashlib.sha256(command.verb.encode() + b"\n" + canonical(msgspec.to_builtins(command))).digest()
+    if idempotency_key:
+        stored = work.tx.remembered(principal.id, idempotency_key)
+        if stored is not None:
+            if bytes(stored[0]) != digest:
+                raise KeyReused("this Idempotency-Key was used for another request; use a new key for a new request")
+            answer: Answer = decode(stored[1])
+            return answer
+    answer = HANDLERS[type(command)](work, principal, command)
+    work.flush()
+    if idempotency_key:
+        work.tx.remember(principal.id, idempotency_key, digest, encode(answer), work.now)
+    return answer
+
+
+def about(work: Work, incident: Incident | None) -> About:
+    """What the table of who may needs to know."""
+    rotation = work.directory.resolve("incident_commander", work.now).people
+    if incident is None:
+        return About(rotation_commander=rotation[0] if rotation else "")
+    return About(
+        incident.restricted, frozenset(incident.members), incident.commander, incident.acting_commander, incident.severity,
+        rotation[0] if rotation else "", incident.drill,
+    )  # fmt: skip
+
+
+def allow(work: Work, principal: Principal, verb: str, incident: Incident | None, break_glass: str = "") -> None:
+    """Raises :class:`Forbidden` unless ``principal`` may; break-glass with a reason is recorded loudly."""
+    decision = authorize(principal, verb, about(work, incident))
+    if decision.allowed:
+        return
+    if incident is not None and not authorize(principal, "view", about(work, incident)).allowed:
+        raise NotFound("there is no such incident")
+    if decision.break_glass and break_glass.strip() and incident is not None:
+        work.record(incident, f.BrokeGlass(principal.person, verb, text_of(break_glass, "break_glass")))
+        return
+    hint = " Give a break-glass reason to do it all the same." if decision.break_glass else ""
+    raise Forbidden(f"{decision.reason}. {verb.replace('_', ' ')} is for {decision.who_may}.{hint}")
+
+
+def text_of(text: str, where: str) -> str:
+    """A text a person wrote: not empty, not endless."""
+    if not text.strip():
+        raise Unusable(f"{where} is empty; write a sentence", where)
+    if len(text) > MAX_TEXT or "\x00" in text:
+        raise Unusable(f"{where} is longer than {MAX_TEXT} characters or has a NUL character; shorten it", where)
+    return text.strip()
+
+
+def answer(incident: Incident) -> Answer:
+    """What every command about an incident answers."""
+    return {"id": incident.id, "number": incident.name, "status": incident.status, "severity": incident.severity, "version": incident.version}
+
+
+def load(work: Work, principal: Principal, reference: str, verb: str, break_glass: str = "") -> Incident:
+    """The incident, if the principal may ``verb`` it."""
+    incident = work.load(reference)
+    allow(work, principal, verb, incident, break_glass)
+    return incident
+
+
+def declare(work: Work, principal: Principal, command: c.Declare) -> Answer:
+    """Declares by hand; a person's severity is confirmed from the start."""
+    allow(work, principal, "declare", None)
+    policy, policy_hash = work.current_policy()
+    kind = command.kind or "availability"
+    known = policy.incident_type(kind)
+    if known is None:
+        raise Unusable(f"there is no incident type {kind!r}; the policy has {', '.join(policy.types)}", "kind")
+    services = [name for wanted in command.services if (name := service_id(work, wanted))]
+    proposal = propose(policy, {"summary": f"{command.title} {command.summary}", "type": kind, "subtype": command.subtype, "service": services[0] if services else ""})
+    severity = check_severity(command.severity) if command.severity else proposal.severity
+    series = "DRILL" if command.drill else "INC"
+    incident = work.create(
+        f.Declared(
+            number=work.tx.next_number(series), series=series, title=text_of(command.title, "title")[:300],
+            severity=severity, severity_state="confirmed" if command.severity else "proposed",
+            reason="declared so" if command.severity else proposal.reason, policy=policy_hash, rule=proposal.rule or "", kind=kind,
+            subtype=command.subtype, summary=command.summary[:MAX_TEXT], by=principal.person or principal.id,
+            detected_how=command.detected_how, detected_by=command.detected_by or principal.person, services=services,
+            calendar=work.directory.calendar_of(services[0]) if services else "", restricted=known.restricted, drill=command.drill,
+        )
+    )  # fmt: skip
+    if principal.person:
+        work.record(incident, f.MembersAdded([principal.person], "declared it"))
+    return answer(incident)
+
+
+def service_id(work: Work, name: str) -> str:
+    """The id of a service by id, name or alias; raises :class:`Unusable` for one that nobody knows."""
+    service = work.directory.service(name)
+    if service is None:
+        raise Unusable(f"there is no service {name[:60]!r}; known: {', '.join(list(work.directory.services)[:20])}", "services")
+    return service.id
+
+
+def check_severity(severity: str) -> str:
+    """The severity as the policy writes it; raises :class:`Unusable`."""
+    if severity.upper() not in ALL_SEVERITIES:
+        raise Unusable(f"{severity[:20]!r} is no severity; use P1, P2, P3 or P4", "severity")
+    return severity.upper()
+
+
+def person_id(work: Work, name: str) -> str:
+    """The id of an active person by id or login; raises :class:`Unusable`."""
+    found = work.directory.people.get(name) or work.directory.person_by_login(name)
+    if found is None or not found.active:
+        raise Unusable(f"there is no active person {name[:60]!r}", "person")
+    return found.id
+
+
+def acknowledge(work: Work, principal: Principal, command: c.Acknowledge) -> Answer:
+    """*I have it*: stops the escalations that this person can answer; again by the same person changes nothing."""
+    incident = load(work, principal, command.incident, "acknowledge")
+    require_open(incident, "acknowledge")
+    person = principal.person or principal.id
+    runs = [
+        run.id for run in incident.runs.values()
+        if run.state == "running" and (run.kind != "commander" or person in run.paged)
+    ]  # fmt: skip
+    if not runs and incident.holder:
+        if incident.holder != person and person not in incident.members:
+            work.record(incident, f.MembersAdded([person], "joined"))
+        return answer(incident) | {"message": f"{work.directory.name(incident.holder)} has it already"}
+    work.record(incident, f.Acknowledged(person, work.actor.via, runs, command.note[:500]))
+    return answer(incident) | {"message": "acknowledged"}
+
+
+def decline(work: Work, principal: Principal, command: c.Decline) -> Answer:
+    """*Can't take it*: escalates now."""
+    incident = load(work, principal, command.incident, "decline")
+    require_open(incident, "decline")
+    work.record(incident, f.Declined(principal.person, command.reason[:500]))
+    return answer(incident)
+
+
+def set_severity(work: Work, principal: Principal, command: c.SetSeverity) -> Answer:
+    """Raises, lowers or confirms."""
+    incident = work.load(command.incident)
+    after = check_severity(command.severity)
+    if after == incident.severity:
+        direction, verb = "confirmed", "confirm_severity"
+    elif worse(after, incident.severity):
+        direction, verb = "raised", "raise_severity"
+    else:
+        direction, verb = "lowered", "lower_severity"
+    allow(work, principal, verb, incident, command.break_glass)
+    require_open(incident, verb)
+    if direction == "confirmed" and incident.severity_state == "confirmed":
+        return answer(incident)
+    reason = text_of(command.reason, "reason") if direction == "lowered" else command.reason or f"{direction} by {work.directory.name(principal.person)}"
+    work.record(incident, f.SeverityChanged(incident.severity, after, direction, reason[:2000], "confirmed"))
+    if "assess" not in incident.protocol:
+        work.record(incident, f.ProtocolStepDone("assess", f"severity {direction}"))
+    return answer(incident)
+
+
+def set_type(work: Work, principal: Principal, command: c.SetType) -> Answer:
+    """Sets type and subtype; a type that is restricted restricts the incident."""
+    incident = load(work, principal, command.incident, "set_type")
+    known = work.policy(incident).incident_type(command.kind)
+    if known is None:
+        raise Unusable(f"there is no incident type {command.kind!r}; the policy has {', '.join(work.policy(incident).types)}", "kind")
+    work.record(incident, f.TypeSet(command.kind, command.subtype, "", known.restricted))
+    return answer(incident)
+
+
+def assign_role(work: Work, principal: Principal, command: c.AssignRole) -> Answer:
+    """Gives or hands over a role."""
+    incident = load(work, principal, command.incident, "assign_role")
+    require_open(incident, "assign_role")
+    if command.role not in work.policy(incident).roles:
+        raise Unusable(f"there is no role {command.role!r}; the policy has {', '.join(work.policy(incident).roles)}", "role")
+    assign(work, incident, command.role, person_id(work, command.person), reason=command.reason)
+    return answer(incident)
+
+
+def post_update(work: Work, principal: Principal, command: c.PostUpdate) -> Answer:
+    """Posts an update; for P3 and P4 the holder's first one is the response."""
+    incident = load(work, principal, command.incident, "update")
+    work.record(incident, f.UpdatePosted(text_of(command.text, "text"), command.audience, command.eta), at=backdated(work, incident, command.at))
+    return answer(incident)
+
+
+def backdated(work: Work, incident: Incident, at: int) -> int | None:
+    """A back-dated time: not in the future, not long before the incident."""
+    if not at:
+        return None
+    if at > work.now:
+        raise Unusable("the time lies in the future; leave it out for now", "at")
+    return at
+
+
+def add_note(work: Work, principal: Principal, command: c.AddNote) -> Answer:
+    incident = load(work, principal, command.incident, "note")
+    work.record(incident, f.NoteAdded(text_of(command.text, "text")), at=backdated(work, incident, command.at))
+    return answer(incident)
+
+
+def add_decision(work: Work, principal: Principal, command: c.AddDecision) -> Answer:
+    incident = load(work, principal, command.incident, "decision")
+    work.record(incident, f.DecisionMade(text_of(command.text, "text")), at=backdated(work, incident, command.at))
+    return answer(incident)
+
+
+def change_status(work: Work, principal: Principal, command: c.Move) -> Answer:
+    """Moves through the table of legal moves."""
+    incident = work.load(command.incident)
+    verb = command.to if command.to in ("resolve", "close", "false_alarm", "reopen") else "update"
+    allow(work, principal, verb, incident, command.break_glass)
+    if command.to in ("merge", "split"):
+        raise Refused(f"{command.to} has a command of its own")
+    after = move(incident, command.to)
+    if command.to == "reopen":
+        away = work.now - (incident.resolved_at or incident.closed_at)
+        work.record(incident, f.Reopened(text_of(command.reason, "reason"), True, away))
+        return answer(incident)
+    if command.to == "close":
+        open_duties = [duty.rule for duty in owed(incident, work.policy(incident))]
+        if open_duties:
+            raise Refused(f"{incident.name} still owes {', '.join(open_duties)}; meet or waive them before it is closed")
+    reason = text_of(command.reason, "reason") if command.to == "false_alarm" else command.reason[:2000]
+    work.record(incident, f.StatusChanged(incident.status, after, reason))
+    if after == "false_alarm":
+        work.tx.drop_groups(incident.id)
+    return answer(incident)
+
+
+def protocol(work: Work, principal: Principal, command: c.Protocol) -> Answer:
+    """Marks a protocol step as done."""
+    incident = load(work, principal, command.incident, "step")
+    require_open(incident, "protocol")
+    if command.step not in ("assess", "activate", "mitigate"):
+        raise Unusable(f"{command.step!r} is no step that is marked by hand; use assess, activate or mitigate", "step")
+    if command.step not in incident.protocol:
+        work.record(incident, f.ProtocolStepDone(command.step, command.how[:500]))
+    return answer(incident)
+
+
+def milestone(work: Work, principal: Principal, command: c.Milestone) -> Answer:
+    incident = load(work, principal, command.incident, "milestone")
+    names = ("impact_began", "detected", "contained", "mitigated", "resolved")
+    if command.name not in names:
+        raise Unusable(f"{command.name!r} is no milestone; use {', '.join(names)}", "name")
+    if command.at > work.now:
+        raise Unusable("a milestone cannot lie in the future", "at")
+    work.record(incident, f.MilestoneSet(command.name, command.at, command.how[:500], principal.person))
+    return answer(incident)
+
+
+def impact(work: Work, principal: Principal, command: c.Impact) -> Answer:
+    incident = load(work, principal, command.incident, "impact")
+    work.record(incident, f.ImpactSet(command.values))
+    return answer(incident)
+
+
+def add_task(work: Work, principal: Principal, command: c.AddTask) -> Answer:
+    incident = load(work, principal, command.incident, "add_task")
+    task = work.new_id()
+    owner = person_id(work, command.owner) if command.owner else ""
+    work.record(incident, f.TaskAdded(task, text_of(command.text, "text")[:2000], owner, command.due))
+    return answer(incident) | {"task": task}
+
+
+def change_task(work: Work, principal: Principal, command: c.ChangeTask) -> Answer:
+    incident = load(work, principal, command.incident, "task_change")
+    if command.task not in incident.tasks:
+        raise NotFound(f"{incident.name} has no task {command.task[:40]}")
+    if command.state not in ("open", "done", "dropped"):
+        raise Unusable(f"{command.state!r} is no state of a task; use open, done or dropped", "state")
+    reason = text_of(command.reason, "reason") if command.state == "dropped" else command.reason
+    work.record(incident, f.TaskChanged(command.task, command.state, person_id(work, command.owner) if command.owner else "", reason))
+    return answer(incident)
+
+
+def page_someone(work: Work, principal: Principal, command: c.PageSomeone) -> Answer:
+    """Pages any person, role or team at once."""
+    incident = load(work, principal, command.incident, "page")
+    require_open(incident, "page")
+    service = incident.services[0] if incident.services else ""
+    targets = [f"person:{target}" if target in work.directory.people else target for target in command.targets]
+    empty = [target for target in targets if not work.directory.resolve(target, work.now, service=service).people]
+    if empty or not targets:
+        raise Unusable(f"nobody is behind {', '.join(empty) or 'an empty list'}; name a person, a role or a team", "targets")
+    start_run(work, incident, "manual", incident.escalation_policy, service, command.reason or f"paged by {work.directory.name(principal.person)}", targets)
+    return answer(incident)
+
+
+def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
+    """Merges into another: the higher severity and the earlier start stay, alerts and keys move."""
+    source = load(work, principal, command.incident, "merge")
+    target = load(work, principal, command.into, "merge")
+    if source.id == target.id:
+        raise Unusable("an incident cannot be merged into itself", "into")
+    if source.restricted and not target.restricted:
+        raise Refused(f"{source.name} is restricted and never merges into an open incident")
+    move(source, "merge")
+    require_open(target, "merge")
+    told = [person for person in source.everybody_told if person not in target.everybody_told]
+    keys = [(a.ref.integration, a.ref.key) for a in source.alerts.values()]
+    cleared = [(a.ref.integration, a.ref.key) for a in source.alerts.values() if a.cleared_at]
+    raises = worse(source.severity, target.severity)
+    work.record(
+        target,
+        f.MergedFrom(
+            source.id, source.name, source.opened_at, [a.ref for a in source.alerts.values()], cleared, list(source.services), told, raises,
+        ),
+    )  # fmt: skip
+    if raises:
+        work.record(target, f.SeverityChanged(target.severity, source.severity, "raised", f"merged with {source.name}", source.severity_state))
+    work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
+    work.withdraw(source)
+    if keys:
+        work.tx.move_alerts(source.id, target.id)
+    return answer(target)
+
+
+def pause(work: Work, principal: Principal, command: c.Pause) -> Answer:
+    """P3 and P4 clocks pause with a reason and an end; P1 and P2 never."""
+    incident = load(work, principal, command.incident, "pause_clock")
+    require_open(incident, "pause_clock")
+    if not work.policy(incident).severity(incident.severity).pausable:
+        raise Refused(f"the clocks of a {incident.severity} never pause")
+    if command.until <= work.now:
+        raise Unusable("the end of a pause lies in the future", "until")
+    work.record(incident, f.ClockPaused(text_of(command.reason, "reason"), command.until))
+    return answer(incident)
+
+
+def waive(work: Work, principal: Principal, command: c.Waive) -> Answer:
+    incident = load(work, principal, command.incident, "waive")
+    duty = next((one for one in owed(incident, work.policy(incident)) if command.duty in (one.id, one.rule)), None)
+    if duty is None:
+        raise NotFound(f"{incident.name} owes no {command.duty[:40]}")
+    work.record(incident, f.DutyWaived(duty.id, duty.rule, text_of(command.reason, "reason")))
+    return answer(incident)
+
+
+HANDLERS: dict[type[c.Command], Callable[[Work, Principal, Any], Answer]] = {
+    c.Declare: declare, c.Acknowledge: acknowledge, c.Decline: decline, c.SetSeverity: set_severity, c.SetType: set_type,
+    c.AssignRole: assign_role, c.PostUpdate: post_update, c.AddNote: add_note, c.AddDecision: add_decision,
+    c.Move: change_status, c.Protocol: protocol, c.Milestone: milestone, c.Impact: impact, c.AddTask: add_task,
+    c.ChangeTask: change_task, c.PageSomeone: page_someone, c.Merge: merge, c.Pause: pause, c.Waive: waive,
+}  # fmt: skip

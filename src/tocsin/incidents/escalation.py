@@ -1,0 +1,78 @@
+"""Escalation, pure: which step of a run comes when. A step adds people and never stops an earlier one.
+
+The chain (targets and delays) is the policy's, or the escalation policy's own; who a target means is the directory's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tocsin.incidents.incident import Incident, Run
+from tocsin.kernel.clock import MINUTE, Instant
+from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.policy.model import Policy
+
+LATE = MINUTE
+"""a step later than this moves the steps after it, so that they keep their spacing from now"""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """``after``: delay from the run's anchor. ``targets``: names that the directory resolves."""
+
+    after: Duration
+    targets: tuple[str, ...]
+    quiet: bool = False
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """The steps of a run, and after the last one the pause until everybody is paged again (None: only once)."""
+
+    steps: tuple[Step, ...]
+    repeat: Duration | None
+
+
+class Due(msgspec.Struct, frozen=True):
+    """The next step of a run and when it is due. ``round`` is that of the step: a repeat begins a new one."""
+
+    at: Instant
+    step: int
+    round: int
+    targets: tuple[str, ...]
+    quiet: bool = False
+
+
+def chain_of(run: Run, policy: Policy) -> Chain:
+    """The chain of a run by its kind."""
+    chain = policy.severity(run.severity).escalation
+    if run.kind == "manual":
+        return Chain((Step(Duration.parse("0m"), tuple(run.first)),), None)
+    if run.kind == "commander":
+        commander = policy.paging.commander
+        steps, repeat = commander.steps, commander.repeat_every or chain.repeat_every
+    else:
+        steps, repeat = chain.steps, chain.repeat_every
+    return Chain(tuple(Step(step.after, tuple(step.targets), step.quiet) for step in steps), repeat)
+
+
+def next_step(run: Run, chain: Chain, calendar: BusinessCalendar) -> Due | None:
+    """The step that comes next, or None when the run is over or has nothing left."""
+    if run.state != "running" or not chain.steps:
+        return None
+    if run.next < len(chain.steps):
+        step = chain.steps[run.next]
+        at = calendar.add(run.anchor, step.after)
+        return Due(max(at, run.paused_until), run.next, run.round, step.targets, step.quiet)
+    if chain.repeat is None:
+        return None
+    at = calendar.add(run.last_step_at or run.anchor, chain.repeat)
+    return Due(max(at, run.paused_until), len(chain.steps) - 1, run.round + 1, _everybody(chain))
+
+
+def _everybody(chain: Chain) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(target for step in chain.steps for target in step.targets))
+
+
+def next_escalation(incident: Incident, policy: Policy, calendar: BusinessCalendar) -> Instant | None:
+    """When the earliest step of any run of the incident is due."""
+    moments = [due.at for run in incident.runs.values() if (due := next_step(run, chain_of(run, policy), calendar))]
+    return min(moments, default=None)

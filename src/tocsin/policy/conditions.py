@@ -1,0 +1,200 @@
+"""The conditions of severity rules, and patterns that cannot be made to run for ever.
+
+A pattern is a regular expression of a safe kind: no look-around, no back-references, no repeat inside a repeat, and a
+bounded amount of work (see :data:`BUDGET`), because what it is matched against is written by strangers. It is matched
+anywhere in the text, without regard to letter case, against the first :data:`LONGEST` characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from re import _constants as ops  # type: ignore[attr-defined]  # the parse tree tells what a pattern can cost
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tocsin.kernel.errors import Unusable
+from tocsin.policy.terms import Terms
+
+Fact = str | int | bool
+Facts = Mapping[str, Fact]
+
+FACTS: dict[str, Literal["text", "number", "yes or no"]] = {
+    "summary": "text",
+    "sender_severity": "text",
+    "service": "text",
+    "component": "text",
+    "type": "text",
+    "subtype": "text",
+    "state": "text",
+    "users_affected_percent": "number",
+    "error_rate_percent": "number",
+    "latency_ms": "number",
+    "tenants": "number",
+    "security": "yes or no",
+    "data_exposed": "yes or no",
+}
+"""What rules may ask about, and of which form it is; ``label.NAME`` (any label of an alert) may be of any form."""
+
+LONGEST = 1_000
+"""How many characters of a text a pattern looks at."""
+
+BUDGET = 5_000
+"""How many ways through a pattern there may be from one place in the text; ``.*`` alone is :data:`LONGEST` of them."""
+
+
+class Condition(Terms):
+    """One question about the facts, or several joined with ``all``, ``any`` or ``not``.
+
+    A question names a ``fact`` and one comparison: ``equals``, ``one_of``, ``matches`` (texts, without regard to letter
+    case), ``above``, ``at_least``, ``below`` (numbers). A fact that nobody offered answers no to everything.
+    """
+
+    fact: str | None = None
+    equals: bool | int | float | str | None = None
+    one_of: tuple[str, ...] | None = Field(None, min_length=1)
+    matches: str | None = None
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    all: tuple[Condition, ...] | None = Field(None, min_length=1)
+    any: tuple[Condition, ...] | None = Field(None, min_length=1)
+    not_: Condition | None = Field(None, alias="not")
+
+    @field_validator("matches")
+    @classmethod
+    def _safe(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                pattern(value)
+            except Unusable as error:
+                raise ValueError(error.sentence) from None
+        return value
+
+    @field_validator("fact")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in FACTS and not (value.startswith("label.") and value[6:]):
+            known = ", ".join(FACTS)
+            raise ValueError(f"there is no fact {value!r}: use one of {known}, or label.NAME")
+        return value
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Condition:
+        joined = [name for name in ("all", "any", "not_") if getattr(self, name) is not None]
+        asked = [name for name in COMPARISONS if getattr(self, name) is not None]
+        if len(joined) == 1 and not asked and self.fact is None:
+            return self
+        if joined or self.fact is None or len(asked) != 1:
+            raise ValueError(
+                "a condition is either a fact with one comparison (equals, one_of, matches, above, at_least, below) "
+                "or one of all, any, not"
+            )
+        form = FACTS.get(self.fact)
+        if asked[0] in ("above", "at_least", "below") and form in ("text", "yes or no"):
+            raise ValueError(f"{self.fact} is {form}: compare it with equals, one_of or matches")
+        if asked[0] in ("one_of", "matches") and form in ("number", "yes or no"):
+            raise ValueError(f"{self.fact} is a {form}, not a text: compare it with equals, above or below")
+        return self
+
+
+COMPARISONS = ("equals", "one_of", "matches", "above", "at_least", "below")
+
+
+def holds(condition: Condition, facts: Facts) -> bool:
+    """Whether ``condition`` is true of ``facts``."""
+    if condition.all is not None:
+        return all(holds(part, facts) for part in condition.all)
+    if condition.any is not None:
+        return any(holds(part, facts) for part in condition.any)
+    if condition.not_ is not None:
+        return not holds(condition.not_, facts)
+    assert condition.fact is not None
+    value = facts.get(condition.fact)
+    if value is None:
+        return False
+    if condition.matches is not None:
+        return pattern(condition.matches).search(str(value)[:LONGEST]) is not None
+    if condition.one_of is not None:
+        return str(value).casefold() in (text.casefold() for text in condition.one_of)
+    if condition.equals is not None:
+        return _equal(value, condition.equals)
+    number = _number(value)
+    if number is None:
+        return False
+    if condition.above is not None:
+        return number > condition.above
+    if condition.at_least is not None:
+        return number >= condition.at_least
+    assert condition.below is not None
+    return number < condition.below
+
+
+def facts_asked(condition: Condition) -> frozenset[str]:
+    """Every fact that the condition asks about."""
+    if condition.fact is not None:
+        return frozenset((condition.fact,))
+    parts = (condition.all or ()) + (condition.any or ()) + ((condition.not_,) if condition.not_ else ())
+    return frozenset().union(*(facts_asked(part) for part in parts))
+
+
+def _equal(value: Fact, wanted: bool | int | float | str) -> bool:
+    if isinstance(wanted, bool):
+        return value is wanted or (isinstance(value, str) and value.casefold() == str(wanted).casefold())
+    if isinstance(wanted, str):
+        shown = str(value).casefold() if isinstance(value, bool) else str(value)
+        return shown.casefold() == wanted.casefold()
+    return _number(value) == wanted
+
+
+def _number(value: Fact) -> float | None:
+    """A number, also out of a label such as ``12`` or ``12.5 %``; None where there is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return float(value)
+    shape = _NUMBER.match(value)
+    return float(shape[1]) if shape else None
+
+
+_NUMBER = re.compile(r"\s*(-?\d{1,15}(?:\.\d{1,9})?)\s*%?\s*$", re.ASCII)
+
+
+@lru_cache(maxsize=4_096)
+def pattern(text: str) -> re.Pattern[str]:
+    """The compiled pattern; raises :class:`Unusable` where it is no regular expression or not a safe one."""
+    try:
+        tree = parser.parse(text, re.IGNORECASE)
+        work = _work(tree)
+        compiled = re.compile(text, re.IGNORECASE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Unusable(f"{text!r} is not a pattern: {error}") from None
+    if work > BUDGET:
+        raise Unusable(f"{text!r} could take too long: use one .* at most, or bounded gaps such as .{{0,40}}")
+    return compiled
+
+
+def _work(tree: Any, inside: bool = False) -> int:
+    """How many ways there are through a parsed pattern, roughly: repeats multiply, alternatives add up."""
+    total = 1
+    for operation, argument in tree:
+        if operation in (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT):
+            low, high, body = argument
+            if high > 1 and inside:
+                raise re.error("a repeat inside a repeat can take for ever")
+            ways = 1 + min(int(high), LONGEST) - min(int(low), LONGEST)
+            total *= ways * _work(body, inside or high > 1)
+        elif operation is ops.BRANCH:
+            total *= sum(_work(branch, inside) for branch in argument[1])
+        elif operation is ops.SUBPATTERN:
+            total *= _work(argument[3], inside)
+        elif operation is ops.ATOMIC_GROUP:
+            total *= _work(argument, inside)
+        elif operation in (ops.ASSERT, ops.ASSERT_NOT):
+            raise re.error("look-around is not allowed")
+        elif operation in (ops.GROUPREF, ops.GROUPREF_EXISTS):
+            raise re.error("back-references are not allowed")
+    return min(total, 10**9)

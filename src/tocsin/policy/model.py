@@ -1,0 +1,599 @@
+"""The policy: everything an organisation promises itself about incidents, as frozen, strict data.
+
+Names are those of the file (``docs/policy.md`` explains it to its writers). Durations are
+:class:`~tocsin.policy.calendar.Duration`; targets and positions are names from ``positions`` or references such as
+``person:anna`` or ``schedule:payments#secondary``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from tocsin.kernel.errors import Unusable
+from tocsin.policy.calendar import WEEKDAYS, BusinessCalendar, Duration, Minutes, business_calendar
+from tocsin.policy.conditions import Condition
+from tocsin.policy.terms import Terms
+
+
+def _one_of(what: str, names: tuple[str, ...]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            close = get_close_matches(name, names, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(names)}"
+            raise ValueError(f"there is no {what} {name!r}: {hint}")
+        return name
+
+    return AfterValidator(check)
+
+
+SEVERITIES = ("P1", "P2", "P3", "P4")
+"""The most severe first."""
+SeverityId = Annotated[str, _one_of("severity", SEVERITIES)]
+
+INSIDE, OUTSIDE = ("internal", "leadership"), ("customers", "partners", "investors", "media")
+AUDIENCES = INSIDE + OUTSIDE
+Audience = Annotated[str, _one_of("audience", AUDIENCES)]
+
+REFERENCE_KINDS = ("person", "schedule", "team", "org", "service")
+
+Text = Annotated[str, Field(min_length=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+def _wall_time(text: str) -> str:
+    shape = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text, re.ASCII)
+    if shape is None:
+        raise ValueError(f"{text!r} is not a time of day: write it like 09:30")
+    return text
+
+
+WallTime = Annotated[str, AfterValidator(_wall_time)]
+"""``09:30`` on the clocks of the calendar's zone."""
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", text, re.ASCII):
+        raise ValueError(f"{text!r} is not a name: use small letters, digits and _, a letter first")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+
+
+# governance and time
+
+
+class Governance(Terms):
+    """Whose policy this is and how often it is looked at again (the count starts when it is applied here)."""
+
+    title: Text
+    version: Text
+    owner: Text
+    """a position or reference: who owes the review"""
+    review_every: Duration
+
+
+def _span(text: object) -> Any:
+    """``09:00-17:00`` → minutes since midnight."""
+    if not isinstance(text, str):
+        return text
+    shape = re.fullmatch(r"(\d\d):([0-5]\d)\s*[-–]\s*(\d\d):([0-5]\d)", text.strip(), re.ASCII)
+    if shape is None:
+        raise ValueError(f"{text!r} are not working hours: write them like 09:00-17:00")
+    start, end = int(shape[1]) * 60 + int(shape[2]), int(shape[3]) * 60 + int(shape[4])
+    return (start, end)
+
+
+Hours = Annotated[tuple[Annotated[Minutes, BeforeValidator(_span)], ...], Field(strict=False)]
+
+
+class WeeklyHours(Terms):
+    """Working hours by weekday; a day that is left out is free."""
+
+    monday: Hours = ()
+    tuesday: Hours = ()
+    wednesday: Hours = ()
+    thursday: Hours = ()
+    friday: Hours = ()
+    saturday: Hours = ()
+    sunday: Hours = ()
+
+
+class CalendarTerms(Terms):
+    """Working time of one office: an IANA ``zone``, ``hours`` on its wall clocks, ``holidays`` as ISO dates."""
+
+    zone: Text
+    hours: WeeklyHours
+    holidays: frozenset[str] = frozenset()
+
+    @model_validator(mode="after")
+    def _usable(self) -> CalendarTerms:
+        try:
+            self.built  # noqa: B018  # building it is the check
+        except Unusable as error:
+            raise ValueError(error.sentence) from None
+        return self
+
+    @cached_property
+    def built(self) -> BusinessCalendar:
+        """The calendar to compute with."""
+        return business_calendar(
+            self.zone, {day: getattr(self.hours, day) for day in WEEKDAYS}, self.holidays
+        )
+
+
+# severities
+
+
+class Step(Terms):
+    """Page ``targets`` this long ``after`` the escalation began. ``quiet``: owned, but nobody is interrupted."""
+
+    after: Duration
+    targets: tuple[Text, ...] = Field(min_length=1)
+    quiet: bool = False
+
+
+class Escalation(Terms):
+    """Who is paged when nobody acknowledges. A step adds people and never stops an earlier one.
+
+    ``repeat_every``: after the last step, again and again; left out: once. ``hours``: ``business`` holds back what
+    interrupts until working hours. ``when_missed``: a response that falls due unmet starts the paging again with its
+    holder (``page_again``), or goes one step up in the next digest (``digest``, to ``digest_to``).
+    """
+
+    steps: tuple[Step, ...]
+    repeat_every: Duration | None = None
+    hours: Literal["always", "business"] = "always"
+    when_missed: Literal["page_again", "digest"] = "page_again"
+    digest_to: str | None = None
+
+
+class Notice(Terms):
+    """Who is told, without being asked to acknowledge.
+
+    ``when``: ``opened`` (whatever its state) or ``confirmed`` (a person declared or confirmed the severity).
+    ``while_proposed_after``: also after this long while it is only proposed, unless it was lowered; 0: at once.
+    ``interrupts``: may wake people; otherwise quiet channels (chat, mail, application) alone.
+    """
+
+    targets: tuple[Text, ...] = Field(min_length=1)
+    when: Literal["opened", "confirmed"] = "opened"
+    while_proposed_after: Duration | None = None
+    interrupts: bool = True
+
+
+class StandUps(Terms):
+    """``at``: times of day in the zone of the default calendar; ``days``: ``every`` one, or ``business`` days."""
+
+    at: tuple[WallTime, ...] = Field(min_length=1)
+    days: Literal["every", "business"] = "every"
+
+
+class Severity(Terms):
+    """What is promised for one severity, all of it counted from receipt or declaration.
+
+    ``hours``: when what is late is chased, ``always`` or in ``business`` hours. ``first_update``: after one
+    ``interval``, or with the ``response``. ``activate_team``: ``at_once``, ``proposed`` in one click, ``by_hand``.
+    ``validate_before``: whether validation gates ``resolved`` or ``closed``.
+    """
+
+    name: Text
+    meaning: Text
+    acknowledge: Duration
+    respond: Duration
+    resolve: Duration
+    update: Duration
+    hours: Literal["always", "business"] = "always"
+    pausable: bool = False
+    first_update: Literal["interval", "response"] = "interval"
+    activate_team: Literal["at_once", "proposed", "by_hand"] = "by_hand"
+    war_room: bool = False
+    stand_ups: StandUps | None = None
+    post_mortem: Literal["required", "optional", "none"] = "optional"
+    validate_before: Literal["resolved", "closed"] = "closed"
+    notice: Notice | None = None
+    escalation: Escalation
+
+    def before_due(self, duty: str) -> Duration:
+        """The time allowed for ``acknowledge``, ``respond``, ``resolve`` or ``update``."""
+        allowed: Duration = getattr(self, duty)
+        return allowed
+
+
+class CommanderPaging(Terms):
+    """The commander's own page, beside the responders': only the commander's acknowledgement answers it."""
+
+    severities: tuple[SeverityId, ...]
+    steps: tuple[Step, ...]
+    repeat_every: Duration | None = None
+
+
+class Paging(Terms):
+    """What holds for pages of every severity."""
+
+    acknowledge_while_proposed: Duration
+    """the acknowledge time while a severity is only proposed, as P1 or because no rule matched"""
+    commander: CommanderPaging
+    page_each_person_at_most_every: Duration
+    """one interrupting page for each person in this time, listing all that is unacknowledged"""
+    link_lives_after_resolved: Duration
+
+
+class Chase(Terms):
+    """How one kind of duty is chased.
+
+    ``remind_at_percent``: of its time gone, in rising order. ``remind_before``: this long before it is due.
+    ``chase_every``: after it was missed. ``escalate_after``: so long after the miss it goes to ``escalate_to``.
+    """
+
+    remind_at_percent: tuple[Annotated[int, Field(ge=1, le=99)], ...] = ()
+    remind_before: tuple[Duration, ...] = ()
+    chase_every: Duration | None = None
+    escalate_after: Duration | None = None
+    escalate_to: str | None = None
+
+
+DUTIES = (
+    "acknowledge", "respond", "resolve", "update", "stand_up", "message", "post_mortem", "action", "action_status",
+    "policy_review",
+)  # fmt: skip
+DutyName = Annotated[str, _one_of("duty", ("default", *DUTIES))]
+
+
+# alerts
+
+
+class SelfResolve(Terms):
+    """An incident that a machine opened ends by itself once all its alerts stayed clear for ``clear_for``.
+
+    ``severities``: even when acknowledged; the others only while nobody has acknowledged. Types say for themselves
+    whether they may at all. It reopens when it fires again within ``reopen_within``.
+    """
+
+    clear_for: Duration
+    severities: tuple[SeverityId, ...]
+    reopen_within: Duration
+
+
+class Alerts(Terms):
+    """How alerts become incidents, and when an incident may end by itself."""
+
+    expire_after: Duration
+    """an alert that says no end of its own counts as cleared when it is not sent again in this time"""
+    group_window: Duration
+    """an alert of the same group joins while the last one came within this time"""
+    group_at_most: Duration
+    """… and while the incident is younger than this"""
+    flapping_hold: Duration
+    """hold-off for an alert that comes and goes; never delays a first page of P1 or P2"""
+    watch_after_resolved: Duration
+    """an alert on an affected service reopens an incident that a person resolved within this time"""
+    self_resolve: SelfResolve
+
+
+# types, roles, positions
+
+
+class IncidentType(Terms):
+    """``subtypes``: name → in words. ``judged_by``: the primary metric. ``hits``: what it hurts.
+
+    ``restricted``: opens visible to its members only (``members``: positions or references beside those who work on
+    it). ``self_resolves``: may end by itself. ``post_mortem``: ``required`` at any severity, or as the severity says.
+    ``validate_before``: as for a severity; the earlier gate of both holds.
+    """
+
+    name: Text
+    subtypes: Mapping[Name, Text] = Field(min_length=1)
+    judged_by: Literal[
+        "uptime_percent", "response_time_percentiles", "time_to_containment", "data_recovered_percent",
+        "integration_availability",
+    ]  # fmt: skip
+    hits: tuple[Text, ...] = Field(min_length=1)
+    restricted: bool = False
+    members: tuple[Text, ...] = ()
+    self_resolves: bool = True
+    post_mortem: Literal["required", "by_severity"] = "by_severity"
+    validate_before: Literal["resolved", "by_severity"] = "by_severity"
+
+
+class Role(Terms):
+    """A part in the response. ``source``: where its holder comes from. ``decides``: full authority, or what it may."""
+
+    name: Text
+    purpose: Text
+    tasks: tuple[Text, ...] = Field(min_length=1)
+    tools: tuple[Text, ...] = ()
+    channels: tuple[Text, ...] = ()
+    authority: Literal["full", "own_task"] = "own_task"
+    source: Literal["commander_rotation", "service_owners", "roster"] = "roster"
+    rotation: Text | None = None
+    """how often the rotation changes hands, in words, and among whom"""
+    standby: Text | None = None
+    """the position that is always on standby"""
+    may_escalate_to: tuple[Text, ...] = ()
+
+
+ROLES = ("incident_commander", "technical_lead", "communication_lead", "customer_liaison")
+RoleId = Annotated[str, _one_of("role", ROLES)]
+
+
+class Channel(Terms):
+    """An internal channel. ``primary``: where the response takes place. ``for_types``: incidents that use this one."""
+
+    name: Text
+    purpose: Text
+    primary: bool = False
+    for_types: tuple[Text, ...] = ()
+    restricted: bool = False
+
+
+# outside
+
+
+class Component(Terms):
+    """A line of the public status page, in the order of the file."""
+
+    name: Text
+    description: str = ""
+
+
+class CustomerMail(Terms):
+    """Mail to customers: these severities above this share of users; these subtypes at any share, to those affected."""
+
+    severities: tuple[SeverityId, ...]
+    above_percent_of_users: Percent
+    at_any_share: tuple[Text, ...] = ()
+    major_changes_only: bool = True
+
+
+class InApp(Terms):
+    """In the customers' application: ``banner``, ``modal`` (severities), and a message while something is degraded."""
+
+    banner: tuple[SeverityId, ...]
+    modal: tuple[SeverityId, ...]
+    degraded_message: bool = True
+
+
+class OutsideParty(Terms):
+    """Who outside is told, when, and ``through`` whom. ``types``: of incidents; empty: every type."""
+
+    name: Text
+    severities: tuple[SeverityId, ...]
+    types: tuple[Text, ...] = ()
+    through: Text
+    within: Duration | None = None
+    """counted from the moment it becomes due to tell them; left out: it is proposed, not owed"""
+
+
+class Approval(Terms):
+    """``approves`` and ``sends``: roles or positions, for what goes out over one channel."""
+
+    approves: Text
+    sends: Text
+
+
+PARTIES = ("investors", "partners", "media")
+OUTSIDE_CHANNELS = (
+    "status_page", "customer_mail", "in_app", "social_media", "stakeholders", "investors", "partners", "media",
+)  # fmt: skip
+
+
+class Outside(Terms):
+    """Everything that leaves the company."""
+
+    components: Mapping[Name, Component] = Field(min_length=1)
+    customer_mail: CustomerMail
+    in_app: InApp
+    parties: Mapping[Annotated[str, _one_of("party", PARTIES)], OutsideParty]
+    approval: Mapping[Annotated[str, _one_of("channel", OUTSIDE_CHANNELS)], Approval]
+
+
+# templates
+
+
+class Blank(Terms):
+    """A blank of the templates. Fallbacks say honestly that it is not known yet, inside and outside, or to one audience.
+
+    ``outside_always``: what outsiders read whatever the record says (a role, not a name).
+    """
+
+    meaning: Text
+    inside: Text
+    outside: Text
+    audiences: Mapping[Audience, Text] = {}
+    outside_always: Text | None = None
+
+    def fallback(self, audience: str) -> str:
+        """What ``audience`` reads where the record has nothing."""
+        return self.audiences.get(audience) or (self.inside if audience in INSIDE else self.outside)
+
+
+FILLED_BLANKS: frozenset[str] = frozenset({
+    "id", "severity", "severity_name", "title", "started", "time", "impact", "services", "status", "next_update",
+    "commander", "status_page", "update_every", "progress", "actions_taken", "next_steps", "eta", "resolved",
+    "duration", "root_cause", "summary", "preventive_measures", "post_mortem_place", "post_mortem_date", "workaround",
+})  # fmt: skip
+"""The blanks that can be filled from the record of an incident; any other shows its fallback for ever."""
+
+BLANK = re.compile(r"\{\{\s*([A-Za-z0-9_.-]*)\s*\}\}")
+
+
+def blanks_in(text: str) -> tuple[str, ...]:
+    """The names of the blanks of a template, each once, in order."""
+    return tuple(dict.fromkeys(BLANK.findall(text)))
+
+
+class Wording(Terms):
+    """A message: its ``subject`` and its ``text``, with blanks written ``{{ name }}``."""
+
+    subject: Text
+    text: Text
+
+    @property
+    def blanks(self) -> tuple[str, ...]:
+        return blanks_in(f"{self.subject}\n{self.text}")
+
+    @model_validator(mode="after")
+    def _braces(self) -> Wording:
+        for text in (self.subject, self.text):
+            rest = BLANK.sub("", text)
+            if "{{" in rest or "}}" in rest:
+                raise ValueError("a blank is not closed: write it like {{ name }}")
+        return self
+
+
+class Template(Terms):
+    """The wording for everybody, and another for those audiences that need one."""
+
+    everybody: Wording
+    audiences: Mapping[Audience, Wording] = {}
+
+    def wording(self, audience: str) -> Wording:
+        """What is sent to ``audience``."""
+        return self.audiences.get(audience, self.everybody)
+
+
+class Templates(Terms):
+    first_notice: Template
+    progress_update: Template
+    resolution_notice: Template
+
+
+# afterwards
+
+
+class Causes(Terms):
+    """The categories that root causes are sorted into."""
+
+    technical: tuple[Text, ...] = Field(min_length=1)
+    process: tuple[Text, ...] = Field(min_length=1)
+    external: tuple[Text, ...] = Field(min_length=1)
+
+
+class PostMortem(Terms):
+    """What is owed after resolution, each counted from it."""
+
+    timeline: Duration
+    root_cause: Duration
+    meeting_booked: Duration
+    meeting_held: Duration
+    draft: Duration
+    review: Duration
+    publication: Duration
+    sections: tuple[Text, ...] = Field(min_length=1)
+    required: tuple[Text, ...] = Field(min_length=1)
+    required_when_users_saw: tuple[Text, ...] = ()
+    optional: tuple[Text, ...] = ()
+
+
+class ActionCategory(Terms):
+    """``within``: from the day it was agreed. ``status_every``: how often its owner reports."""
+
+    name: Text
+    purpose: Text
+    within: Duration
+    status_every: Duration
+
+
+class Actions(Terms):
+    immediate: ActionCategory
+    short_term: ActionCategory
+    long_term: ActionCategory
+
+    def category(self, name: str) -> ActionCategory:
+        """``immediate``, ``short_term`` or ``long_term``; raises :class:`Unusable` for another."""
+        if name not in ("immediate", "short_term", "long_term"):
+            raise Unusable(f"{name!r} is no category of actions: use immediate, short_term or long_term")
+        found: ActionCategory = getattr(self, name)
+        return found
+
+
+class Rule(Terms):
+    """Proposes ``severity`` when its condition holds. ``reason``: what people read; left out: the name."""
+
+    name: Text
+    severity: SeverityId
+    reason: str = ""
+    when: Condition
+
+
+class Policy(Terms):
+    """One version of an organisation's policy."""
+
+    governance: Governance
+    default_calendar: Text
+    calendars: Mapping[Text, CalendarTerms] = Field(min_length=1)
+    positions: Mapping[Name, Text]
+    """name → in words: whom steps, notices and attendance may name"""
+    severities: Mapping[SeverityId, Severity]
+    rules: tuple[Rule, ...]
+    paging: Paging
+    chasing: Mapping[DutyName, Chase]
+    alerts: Alerts
+    types: Mapping[Name, IncidentType] = Field(min_length=1)
+    roles: Mapping[RoleId, Role]
+    channels: Mapping[Name, Channel] = Field(min_length=1)
+    outside: Outside
+    blanks: Mapping[Name, Blank]
+    templates: Templates
+    causes: Causes
+    post_mortem: PostMortem
+    actions: Actions
+
+    @model_validator(mode="after")
+    def _complete(self) -> Policy:
+        for what, needed, given in (
+            ("severities", SEVERITIES, self.severities), ("roles", ROLES, self.roles), ("chasing", ("default",), self.chasing),
+        ):  # fmt: skip
+            missing = [name for name in needed if name not in given]
+            if missing:
+                raise PydanticCustomError(
+                    "missing_parts", "{what} must have {missing} too", {"what": what, "missing": ", ".join(missing)}
+                )
+        return self
+
+    def calendar(self, name: str = "") -> BusinessCalendar:
+        """The calendar of that name; the default one for an empty or unknown name."""
+        terms = self.calendars.get(name) or self.calendars[self.default_calendar]
+        return terms.built
+
+    def severity(self, name: str) -> Severity:
+        """The terms of ``P1`` … ``P4``; raises :class:`Unusable` for another."""
+        found = self.severities.get(name)
+        if found is None:
+            raise Unusable(f"{name!r} is no severity: use one of {', '.join(SEVERITIES)}")
+        return found
+
+    def incident_type(self, name: str) -> IncidentType | None:
+        """The type of that name, or None."""
+        return self.types.get(name)
+
+    def chase(self, duty: str) -> Chase:
+        """How that kind of duty is chased; the ``default`` where the policy says nothing of its own."""
+        return self.chasing.get(duty) or self.chasing["default"]
+
+    def post_mortem_for(self, severity: str, kind: str) -> str:
+        """``required``, ``optional`` or ``none``, by severity and type together."""
+        terms = self.types.get(kind)
+        if terms is not None and terms.post_mortem == "required":
+            return "required"
+        return self.severity(severity).post_mortem
+
+    def validation_gates(self, severity: str, kind: str) -> str:
+        """Which step waits for validation: ``resolved`` or ``closed``."""
+        terms = self.types.get(kind)
+        if terms is not None and terms.validate_before == "resolved":
+            return "resolved"
+        return self.severity(severity).validate_before
+
+    def knows_target(self, target: str) -> bool:
+        """Whether ``target`` is a position of this policy or a reference such as ``person:anna``."""
+        kind, colon, rest = target.partition(":")
+        return target in self.positions or bool(colon and rest and kind in REFERENCE_KINDS)

@@ -1,0 +1,144 @@
+"""Names in the policy that must lead somewhere: positions, calendars, roles, types, blanks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+from tocsin.policy.conditions import Condition
+from tocsin.policy.model import FILLED_BLANKS, ROLES, Policy, Template
+
+Path = tuple[str | int, ...]
+Fault = tuple[Path, str]
+
+
+def references(policy: Policy) -> Iterator[Fault]:
+    """(path, sentence) for every name that leads nowhere."""
+    if policy.default_calendar not in policy.calendars:
+        yield ("default_calendar",), _unknown("calendar", policy.default_calendar, policy.calendars)
+    yield from _targets(policy)
+    yield from _kinds(policy)
+    yield from _blanks(policy)
+    yield from _rules(policy)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = get_close_matches(name, names, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(names) or 'none yet'}"
+    return f"there is no {what} {name!r}: {hint}"
+
+
+def _targets(policy: Policy) -> Iterator[Fault]:
+    for path, target, role_too in _named_targets(policy):
+        if not policy.knows_target(target) and not (role_too and target in ROLES):
+            known = [*policy.positions, *(ROLES if role_too else ())]
+            yield path, _unknown("position", target, known) + " (or a reference such as person:anna, schedule:payments)"
+
+
+def _named_targets(policy: Policy) -> Iterator[tuple[Path, str, bool]]:
+    """(path, target, whether a role of the response would do as well)."""
+    yield ("governance", "owner"), policy.governance.owner, False
+    for name, severity in policy.severities.items():
+        base: Path = ("severities", name)
+        escalation = severity.escalation
+        for index, step in enumerate(escalation.steps):
+            for place, target in enumerate(step.targets):
+                yield (*base, "escalation", "steps", index, "targets", place), target, False
+        if escalation.digest_to is not None:
+            yield (*base, "escalation", "digest_to"), escalation.digest_to, False
+        for place, target in enumerate(severity.notice.targets if severity.notice else ()):
+            yield (*base, "notice", "targets", place), target, False
+    for index, step in enumerate(policy.paging.commander.steps):
+        for place, target in enumerate(step.targets):
+            yield ("paging", "commander", "steps", index, "targets", place), target, False
+    for duty, chase in policy.chasing.items():
+        if chase.escalate_to is not None:
+            yield ("chasing", duty, "escalate_to"), chase.escalate_to, True
+    for kind, terms in policy.types.items():
+        for place, target in enumerate(terms.members):
+            yield ("types", kind, "members", place), target, False
+    for name, role in policy.roles.items():
+        for place, target in enumerate(role.may_escalate_to):
+            yield ("roles", name, "may_escalate_to", place), target, True
+        if role.standby is not None:
+            yield ("roles", name, "standby"), role.standby, False
+    for name, party in policy.outside.parties.items():
+        yield ("outside", "parties", name, "through"), party.through, True
+    for name, approval in policy.outside.approval.items():
+        yield ("outside", "approval", name, "approves"), approval.approves, True
+        yield ("outside", "approval", name, "sends"), approval.sends, True
+    for field in ("required", "required_when_users_saw", "optional"):
+        for place, target in enumerate(getattr(policy.post_mortem, field)):
+            yield ("post_mortem", field, place), target, True
+
+
+def _kinds(policy: Policy) -> Iterator[Fault]:
+    subtypes = {subtype for terms in policy.types.values() for subtype in terms.subtypes}
+    for place, subtype in enumerate(policy.outside.customer_mail.at_any_share):
+        if subtype not in subtypes:
+            yield (
+                ("outside", "customer_mail", "at_any_share", place),
+                _unknown("subtype", subtype, sorted(subtypes)),
+            )
+    for name, party in policy.outside.parties.items():
+        for place, kind in enumerate(party.types):
+            if kind not in policy.types:
+                yield ("outside", "parties", name, "types", place), _unknown("type", kind, policy.types)
+    for name, channel in policy.channels.items():
+        for place, kind in enumerate(channel.for_types):
+            if kind not in policy.types:
+                yield ("channels", name, "for_types", place), _unknown("type", kind, policy.types)
+
+
+def _blanks(policy: Policy) -> Iterator[Fault]:
+    for name in ("first_notice", "progress_update", "resolution_notice"):
+        template: Template = getattr(policy.templates, name)
+        wordings = {("everybody",): template.everybody} | {
+            ("audiences", audience): wording for audience, wording in template.audiences.items()
+        }
+        for path, wording in wordings.items():
+            for blank in wording.blanks:
+                if blank not in policy.blanks:
+                    hint = _unknown("blank", blank, policy.blanks)
+                    if blank in FILLED_BLANKS:
+                        hint = f"the blank {blank!r} has no fallback: add it under blanks"
+                    yield ("templates", name, *path, "text"), hint
+
+
+def _rules(policy: Policy) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, rule in enumerate(policy.rules):
+        if rule.name in seen:
+            yield (
+                ("rules", index, "name"),
+                f"two rules are called {rule.name!r}: give each its own name, people read it",
+            )
+        seen.add(rule.name)
+        for path, condition in _questions(rule.when, ("rules", index, "when")):
+            yield from _values(policy, path, condition)
+
+
+def _questions(condition: Condition, path: Path) -> Iterator[tuple[Path, Condition]]:
+    if condition.fact is not None:
+        yield path, condition
+    for name in ("all", "any"):
+        for index, part in enumerate(getattr(condition, name) or ()):
+            yield from _questions(part, (*path, name, index))
+    if condition.not_ is not None:
+        yield from _questions(condition.not_, (*path, "not"))
+
+
+def _values(policy: Policy, path: Path, condition: Condition) -> Iterator[Fault]:
+    """What a rule compares a component, type or subtype with must exist."""
+    known = {
+        "component": [component.name for component in policy.outside.components.values()] + list(policy.outside.components),
+        "type": list(policy.types),
+        "subtype": [subtype for terms in policy.types.values() for subtype in terms.subtypes],
+    }.get(condition.fact or "")
+    if known is None:
+        return
+    wanted = [*(condition.one_of or ()), *([condition.equals] if isinstance(condition.equals, str) else [])]
+    for value in wanted:
+        if value.casefold() not in [name.casefold() for name in known]:
+            yield (*path, "equals" if condition.equals is not None else "one_of"), _unknown(condition.fact or "", value, known)
