@@ -65,6 +65,24 @@ def test_a_rotation_of_one_has_no_secondary_and_the_layer_below_lends_one() -> N
     assert who(layered, MONDAY + 4 * HOUR, position="secondary").person == "anna"
 
 
+def test_whoever_gave_the_turn_away_is_asked_again_only_before_nobody_is() -> None:
+    two = Schedule("s", "Two", (Rotation("r", ("anna", "bilal"), "2026-03-02T09:00", "Europe/Berlin"),))
+    answer = who(two, MONDAY, [override("bilal", MONDAY, MONDAY + DAY)], "secondary")
+    assert (answer.person, answer.reason) == (
+        "anna",
+        "gave the turn away, but the rotation r has nobody else",
+    )
+    layered = Schedule("s", "Layered", (ROUND, DAYS))
+    noon = MONDAY + 4 * HOUR
+    assert who(layered, noon, [override("emil", noon, noon + HOUR)], "secondary").person == "anna", (
+        "not dora, who gave it away"
+    )
+    twice = Schedule(
+        "s", "Twice", (Rotation("r", ("anna", "anna", "bilal"), "2026-03-02T09:00", "Europe/Berlin"),)
+    )
+    assert who(twice, MONDAY, [override("emil", MONDAY, MONDAY + DAY)], "secondary").person == "bilal"
+
+
 def test_a_schedule_may_have_its_own_rotation_of_secondaries() -> None:
     own = Schedule(
         "s",

@@ -184,7 +184,7 @@ def next_due(incident: Incident, policy: Policy, directory: Directory, now: Inst
 
 def may_resolve_itself(incident: Incident, policy: Policy) -> bool:
     """A machine opened it, a person never touched it, and it is P3/P4 or nobody acknowledged it."""
-    rules = policy.alerts.self_resolve
+    rules = policy.self_resolve
     kind = policy.incident_type(incident.kind)
     return (
         incident.open
@@ -199,7 +199,7 @@ def self_resolve_at(incident: Incident, policy: Policy) -> Instant | None:
     """When it resolves itself, or the commander is asked to; None while an alert fires or after it was asked."""
     if not incident.open or not incident.all_clear_at or "resolve" in incident.asked:
         return None
-    return incident.all_clear_at + policy.alerts.self_resolve.clear_for.micros
+    return incident.all_clear_at + policy.self_resolve.clear_for.micros
 
 
 def notice_at(incident: Incident, policy: Policy) -> Instant | None:

@@ -81,31 +81,34 @@ def authorize(principal: Principal, verb: str, about: About | None = None) -> De
     rows = who_may(verb)
     if not rows:
         return Decision(False, f"there is no verb {verb!r}", "nobody")
+    shown = verb.replace("_", " ")
     people = " or ".join(who for who, _ in rows if who not in (SYSTEM, INTEGRATION)) or rows[0][0]
     if principal.kind == "system" or principal.role == "system":
-        return _only(rows, SYSTEM, people, verb, "Tocsin does this by itself", "Tocsin leaves this to people")
+        return _only(
+            rows, SYSTEM, people, shown, "Tocsin does this by itself", "Tocsin leaves this to people"
+        )
     if principal.kind == "integration" or principal.role == "integration":
         return _only(
             rows,
             INTEGRATION,
             people,
-            verb,
+            shown,
             "the integration's key allows it",
             "an integration's key allows alerts only",
         )
     refused = _narrowed_out(principal, verb, rows, people) or _hidden(principal, about)
     if refused is not None:
         return refused
-    decisions = [_person(principal, verb, who, about) for who, _ in rows if who not in (SYSTEM, INTEGRATION)]
+    decisions = [_person(principal, shown, who, about) for who, _ in rows if who not in (SYSTEM, INTEGRATION)]
     if not decisions:
-        return Decision(False, f"{verb} is not for people", people)
+        return Decision(False, f"{shown} is not for people", people)
     return next((decision for decision in decisions if decision.allowed), decisions[0])
 
 
-def _only(rows: Iterable[tuple[str, str]], who: str, people: str, verb: str, yes: str, no: str) -> Decision:
+def _only(rows: Iterable[tuple[str, str]], who: str, people: str, shown: str, yes: str, no: str) -> Decision:
     if any(row == who for row, _ in rows):
         return Decision(True, yes, who)
-    return Decision(False, f"{no}: {verb} is for {people}", people)
+    return Decision(False, f"{no}: {shown} is for {people}", people)
 
 
 def _narrowed_out(
@@ -139,18 +142,18 @@ def _is(principal: Principal, person: str) -> bool:
     return bool(person) and person in (principal.person, principal.id)
 
 
-def _person(principal: Principal, verb: str, who: str, about: About) -> Decision:
+def _person(principal: Principal, shown: str, who: str, about: About) -> Decision:
     """The answer of one row of the table for a person."""
     if who == EVERYBODY:
         return Decision(True, "open to everybody who is signed in", who)
     if principal.role == "owner" and who not in (SECONDED, MAJOR):
         return Decision(True, "owners of this installation may", who)
     if who == OWNER:
-        return Decision(False, f"{verb} is for {OWNER}", who)
+        return Decision(False, f"{shown} is for {OWNER}", who)
     if who == WATCH:
         if _is(principal, about.rotation_commander):
             return Decision(True, "you are the commander on rotation", who)
-        return Decision(False, f"{verb} is for {WATCH}", who)
+        return Decision(False, f"{shown} is for {WATCH}", who)
     responder = principal.role in ("owner", "responder") or is_member(principal, about)
     if who == RESPONDER:
         reason = (
@@ -159,16 +162,16 @@ def _person(principal: Principal, verb: str, who: str, about: About) -> Decision
             else "you were paged for it or hold a role on it"
         )
         return (
-            Decision(True, reason, who) if responder else Decision(False, f"{verb} is for {RESPONDER}", who)
+            Decision(True, reason, who) if responder else Decision(False, f"{shown} is for {RESPONDER}", who)
         )
     if who == MAJOR:
-        return _major(principal, verb, about, responder)
-    return _command(principal, verb, who, about, responder)
+        return _major(principal, shown, about, responder)
+    return _command(principal, shown, who, about, responder)
 
 
-def _major(principal: Principal, verb: str, about: About, responder: bool) -> Decision:
+def _major(principal: Principal, shown: str, about: About, responder: bool) -> Decision:
     if not responder:
-        return Decision(False, f"{verb} is for responders", MAJOR)
+        return Decision(False, f"{shown} is for responders", MAJOR)
     if about.severity not in ("P1", "P2", ""):
         return Decision(True, f"any responder may at {about.severity}", MAJOR)
     if _is(principal, about.commander):
@@ -176,33 +179,33 @@ def _major(principal: Principal, verb: str, about: About, responder: bool) -> De
     asked = f"ask {about.commander}" if about.commander else "nobody is assigned yet"
     return Decision(
         False,
-        f"{verb} is for the assigned commander: {asked}, or break the glass with a reason",
+        f"{shown} is for the assigned commander: {asked}, or break the glass with a reason",
         MAJOR,
         break_glass=True,
     )
 
 
-def _command(principal: Principal, verb: str, who: str, about: About, responder: bool) -> Decision:
+def _command(principal: Principal, shown: str, who: str, about: About, responder: bool) -> Decision:
     """Commander verbs; where nobody commands, a responder may break the glass: nobody is ever stuck."""
     in_charge = _is(principal, about.commander) or (
         not about.commander and _is(principal, about.acting_commander)
     )
     if in_charge or principal.role == "owner":
         if who == SECONDED and (not about.seconded_by or _is(principal, about.seconded_by)):
-            return Decision(False, f"{verb} needs a second person who agrees", who)
+            return Decision(False, f"{shown} needs a second person who agrees", who)
         return Decision(True, "you are in command" if in_charge else "owners of this installation may", who)
     if about.commander or about.acting_commander:
         holder = about.commander or about.acting_commander
-        return Decision(False, f"{verb} is for {COMMANDER}: ask {holder}, or have the role handed over", who)
+        return Decision(False, f"{shown} is for {COMMANDER}: ask {holder}, or have the role handed over", who)
     if not responder:
-        return Decision(False, f"{verb} is for {COMMANDER}", who)
+        return Decision(False, f"{shown} is for {COMMANDER}", who)
     if who == SECONDED:
         return Decision(
-            False, f"{verb} is for {SECONDED}: acknowledge first, then ask somebody to agree", who
+            False, f"{shown} is for {SECONDED}: acknowledge first, then ask somebody to agree", who
         )
     return Decision(
         False,
-        f"{verb} is for {COMMANDER}, and nobody commands yet: acknowledge first, or break the glass with a reason",
+        f"{shown} is for {COMMANDER}, and nobody commands yet: acknowledge first, or break the glass with a reason",
         who,
         break_glass=True,
     )

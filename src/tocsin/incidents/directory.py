@@ -37,11 +37,15 @@ MAX_HOPS = 8
 
 
 class OrganisationSettings(msgspec.Struct, frozen=True):
-    """What belongs to the organisation as a whole: its name, its zone, and the schedule of incident commanders."""
+    """What belongs to the organisation as a whole: its name, its zone, and the schedule of incident commanders.
+
+    ``default_team`` answers for what no team owns; empty: the first team, by id, that has a schedule.
+    """
 
     name: str = ""
     zone: str = "UTC"
     commander_schedule: str = ""
+    default_team: str = ""
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -234,6 +238,33 @@ class Directory:
         known = self.service(service) if service else None
         return self.teams.get(known.team) if known else None
 
+    def default_team(self) -> Team | None:
+        """Who answers for what no team owns, so that nothing is paged to nobody."""
+        named = self.teams.get(self.settings.default_team)
+        return named or next(
+            (self.teams[id] for id in sorted(self.teams) if self.teams[id].schedule in self.schedules), None
+        )
+
+    def answering_team(
+        self, *, service: str = "", team: str = "", policy: str = ""
+    ) -> tuple[Team | None, str]:
+        """The team whose schedule is paged, and why where it is not simply the owner.
+
+        The team asked for, else the service's, else the escalation policy's; where that has no schedule, the default.
+        """
+        escalation = self.escalation_policy_for(service=service, team=team, policy=policy)
+        owner = self._owner(service, team, escalation)
+        if owner is not None and owner.schedule in self.schedules:
+            return owner, ""
+        why = f"the team {owner.name} has no schedule" if owner else "no team owns this"
+        fallback = self.default_team()
+        return (
+            fallback,
+            f"{why}, so {fallback.name} answers"
+            if fallback
+            else f"{why}, and there is no team with a schedule",
+        )
+
     def calendar_of(self, service: str) -> str:
         """The name of the business calendar of the owning team; empty for the default."""
         team = self.team_of(service)
@@ -297,9 +328,7 @@ class Directory:
 
     def _meant(self, target: str, at: Instant, service: str, team: str, policy: str) -> _Meant:
         escalation = self.escalation_policy_for(service=service, team=team, policy=policy)
-        owner = self.teams.get(team) or self.team_of(service)
-        if owner is None and escalation is not None:
-            owner = self.teams.get(escalation.team)
+        owner, why = self.answering_team(service=service, team=team, policy=policy)
         seen = [target]
         while escalation is not None and target in escalation.targets and len(seen) <= MAX_HOPS:
             target = escalation.targets[target]
@@ -308,7 +337,7 @@ class Directory:
             seen.append(target)
         reference = parse_reference(target)
         if reference is None:
-            return self._named(target, at, owner)
+            return self._named(target, at, owner, self._owner(service, team, escalation), why)
         if reference.kind == "schedule":
             return self._scheduled(reference.id, at, reference.position)
         if reference.kind == "person":
@@ -323,12 +352,21 @@ class Directory:
             )
         if reference.kind == "org":
             return self._organisational(reference.id)
-        owner = self.team_of(reference.id)
-        if owner is None:
-            return _Meant((), f"there is no service {reference.id}, or no team owns it")
-        return self._scheduled(owner.schedule, at, "primary")
+        if self.service(reference.id) is None:
+            return _Meant((), f"there is no service {reference.id}")
+        answering, why = self.answering_team(service=reference.id)
+        return self._of_team("on_call", at, answering, why)
 
-    def _named(self, target: str, at: Instant, owner: Team | None) -> _Meant:
+    def _owner(self, service: str, team: str, escalation: EscalationPolicy | None) -> Team | None:
+        return (
+            self.teams.get(team)
+            or self.team_of(service)
+            or (self.teams.get(escalation.team) if escalation else None)
+        )
+
+    def _named(
+        self, target: str, at: Instant, answering: Team | None, owner: Team | None, why: str
+    ) -> _Meant:
         if target in ("incident_commander", "commander", "secondary_commander"):
             if not self.commander_schedule:
                 return _Meant((), "there is no commander rotation: name a commander_schedule")
@@ -336,20 +374,23 @@ class Directory:
                 self.commander_schedule, at, "secondary" if target == "secondary_commander" else "primary"
             )
         if target in ("on_call", "technical_lead", "secondary"):
-            if owner is None:
-                return _Meant(
-                    (), f"no team owns this, so {target} means nobody: name a team or an escalation policy"
-                )
-            if not owner.schedule:
-                return _Meant((), f"the team {owner.name} has no schedule")
-            return self._scheduled(owner.schedule, at, "secondary" if target == "secondary" else "primary")
-        if target in ("engineering_lead", "engineering_manager") and owner is not None:
-            person = owner.engineering_lead if target == "engineering_lead" else owner.engineering_manager
-            if person:
-                return _Meant(
-                    (person,), f"{self.name(person)} is the {target.replace('_', ' ')} of {owner.name}"
-                )
+            return self._of_team(target, at, answering, why)
+        if target in ("engineering_lead", "engineering_manager"):
+            for team in (owner, answering):
+                person = getattr(team, target, "")
+                if team is not None and person:
+                    return _Meant(
+                        (person,), f"{self.name(person)} is the {target.replace('_', ' ')} of {team.name}"
+                    )
         return self._organisational(target)
+
+    def _of_team(self, target: str, at: Instant, answering: Team | None, why: str) -> _Meant:
+        if answering is None:
+            return _Meant((), f"{why}: {target} means nobody")
+        meant = self._scheduled(answering.schedule, at, "secondary" if target == "secondary" else "primary")
+        if why:
+            meant.reason = f"{why}; {meant.reason}"
+        return meant
 
     def _organisational(self, org_role: str) -> _Meant:
         holders = self._org.get(org_role, ())

@@ -30,7 +30,7 @@ from tocsin.oncall.walltime import wall_text, zone_of
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _SECTIONS = (
-    "organisation", "zone", "commander_schedule", "people", "teams", "services", "schedules", "overrides", "leaves",
+    "organisation", "zone", "commander_schedule", "default_team", "people", "teams", "services", "schedules", "overrides", "leaves",
     "escalation_policies", "routes", "integrations",
 )  # fmt: skip
 _ALL_DAYS = tuple(range(7))
@@ -96,6 +96,7 @@ class _Reader:
         settings = OrganisationSettings(
             self._section("organisation").text(what="organisation"), self.zone,
             self._section("commander_schedule").reference(self.ids["schedules"], "schedule"),
+            self._section("default_team").reference(self.ids["teams"], "team"),
         )  # fmt: skip
         people = tuple(self._person(key, node) for key, node in self._entries("people"))
         self.org_roles = {role for person in people for role in person.org_roles}

@@ -271,11 +271,15 @@ def _secondary(schedule: Schedule, at: Instant, overrides: Sequence[Override]) -
 
 
 def _next_in_line(schedule: Schedule, at: Instant, primary: str | None) -> OnCall:
-    """The member ``secondary_offset`` places on in the layer that has the turn, or the next who is not primary."""
+    """The member ``secondary_offset`` places on in the layer that has the turn, or the next who is not primary.
+
+    Whoever gave the turn away comes last: being asked a second time is better than nobody being asked.
+    """
     since: Instant | None = None
     until: Instant | None = None
-    first = True
+    gave_away: tuple[str, Rotation] | None = None
     reasons = []
+    first = True
     for rotation in reversed(schedule.rotations):
         span = span_at(rotation, at)
         since, until = _narrowed(since, until, span)
@@ -290,8 +294,14 @@ def _next_in_line(schedule: Schedule, at: Instant, primary: str | None) -> OnCal
             person = member_at(rotation, span.turn, offset)
             if person != primary and not (first and person == holder):
                 return OnCall(person, since, until, _turn_reason(rotation, offset), f"rotation:{rotation.id}")
+        if first and holder is not None and holder != primary:
+            gave_away = holder, rotation
         reasons.append(f"the rotation {rotation.name or rotation.id} has nobody besides the primary")
         first = False
+    if gave_away is not None:
+        holder, rotation = gave_away
+        reason = f"gave the turn away, but the rotation {rotation.name or rotation.id} has nobody else"
+        return OnCall(holder, since, until, reason, f"rotation:{rotation.id}")
     return OnCall(None, since, until, "; ".join(reasons) or "the schedule has no rotations")
 
 

@@ -388,7 +388,9 @@ def wall_instant(zone: str, ordinal: int, minutes: int) -> Instant:
         return (wall - before) * SECOND
     low, high = wall - after, wall - before  # the jump lies in between
     jump = bisect_right(
-        range(low, high), before, key=lambda second: _offset(datetime.fromtimestamp(second, UTC).astimezone(info))
+        range(low, high),
+        before,
+        key=lambda second: _offset(datetime.fromtimestamp(second, UTC).astimezone(info)),
     )
     return (low + jump) * SECOND
 

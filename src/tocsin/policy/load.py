@@ -32,6 +32,11 @@ MOST_NODES = 50_000
 
 Path = tuple[str | int, ...]
 
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}"
+    for name in ["map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"]
+)
+
 
 class Document:
     """A YAML document as plain data, and where each part of it stands."""
@@ -71,15 +76,26 @@ class Document:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
             raise UnusableMany(
-                [Unusable(f"this is not valid YAML: {error.problem or error.context}", f"{self.filename}:{line}")]
+                [
+                    Unusable(
+                        f"this is not valid YAML: {error.problem or error.context}", f"{self.filename}:{line}"
+                    )
+                ]
             ) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise UnusableMany(
-                [Unusable(f"there is a character that YAML does not allow: {error.reason}", f"{self.filename}:{line}")]
+                [
+                    Unusable(
+                        f"there is a character that YAML does not allow: {error.reason}",
+                        f"{self.filename}:{line}",
+                    )
+                ]
             ) from None
         except RecursionError:
-            raise UnusableMany([Unusable("the file is nested too deeply: write it flatter", self.filename)]) from None
+            raise UnusableMany(
+                [Unusable("the file is nested too deeply: write it flatter", self.filename)]
+            ) from None
 
     def _refuse_tabs(self, text: str) -> None:
         for number, line in enumerate(text.splitlines(), 1):
@@ -97,32 +113,32 @@ class Document:
             self._refuse(node, "aliases unfold to more than 50,000 parts: write less, or use fewer aliases")
         if len(around) > 60:
             self._refuse(node, "the file is nested too deeply: write it flatter")
+        if node.tag not in _TAGS:
+            self.fault(
+                f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')} is not used here: write the value itself",
+                path,
+            )
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, (*around, node))
         if isinstance(node, yaml.SequenceNode):
             return [
                 self._plain(item, (*path, index), (*around, node)) for index, item in enumerate(node.value)
             ]
-        return self._scalar(node, path)
+        return self._scalar(node)
 
     def _refuse(self, node: yaml.Node, sentence: str) -> None:
         raise UnusableMany([Unusable(sentence, f"{self.filename}:{node.start_mark.line + 1}")])
 
     def _mapping(self, node: yaml.MappingNode, path: Path, around: tuple[yaml.Node, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
+        parts: list[yaml.Node] = []
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 self.faults.append(Unusable("a key must be a word", f"{self.filename}:{line}"))
                 continue
             if key.tag == "tag:yaml.org,2002:merge":
-                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    taken = self._plain(part, path, around)
-                    if isinstance(taken, dict):
-                        merged = {**taken, **merged}
-                    else:
-                        self.faults.append(Unusable("<<: takes a mapping", f"{self.filename}:{line}"))
+                parts += value.value if isinstance(value, yaml.SequenceNode) else [value]
                 continue
             name = str(key.value)
             if name in found:
@@ -132,12 +148,19 @@ class Document:
                 continue
             self._lines[(*path, name)] = line
             found[name] = self._plain(value, (*path, name), around)
-        return {**merged, **found}
+        for part in parts:  # after the keys of the mapping itself, whose lines are the ones to point at
+            taken = self._plain(part, path, around)
+            if isinstance(taken, dict):
+                found = {**taken, **found}
+            else:
+                line = part.start_mark.line + 1
+                self.faults.append(
+                    Unusable("<<: takes a mapping, by alias as a rule", f"{self.filename}:{line}")
+                )
+        return found
 
-    def _scalar(self, node: yaml.ScalarNode | yaml.Node, path: Path) -> Any:
+    def _scalar(self, node: yaml.Node) -> Any:
         text = str(node.value)
-        if node.tag.startswith("!") or node.tag == "tag:yaml.org,2002:binary":
-            self.fault(f"tags such as {node.tag} are not used here: write the value itself", path)
         if not isinstance(node, yaml.ScalarNode) or node.style is not None:
             return text
         if text in ("true", "false"):
@@ -239,7 +262,9 @@ def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
         for one in here:
             if isinstance(one, type) and issubclass(one, BaseModel):
                 following += [
-                    field.annotation for name, field in one.model_fields.items() if step in (name, field.alias)
+                    field.annotation
+                    for name, field in one.model_fields.items()
+                    if step in (name, field.alias)
                 ]
             else:
                 following.append(one)  # a step into a mapping or a list: what it holds was unwrapped already
@@ -270,6 +295,12 @@ def _models_in(annotation: Any) -> Iterator[Any]:
         for part in get_args(annotation):
             for found in _models_in(part):
                 yield _Held(found) if contained and not isinstance(found, _Held) else found
+
+
+def locate(text: str, filename: str, where: str) -> str:
+    """``file:line`` of a dotted place such as ``severities.P1.respond``, for findings of the checker."""
+    steps = [int(step) if step.isdigit() else step for step in where.split(".")]
+    return Document(text, filename).where(steps)
 
 
 def canonical(policy: Policy) -> bytes:

@@ -9,63 +9,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tocsin.kernel.errors import Unusable
 from tocsin.policy.calendar import WEEKDAYS, BusinessCalendar, Duration, Minutes, business_calendar
 from tocsin.policy.conditions import Condition
-from tocsin.policy.terms import Terms
+from tocsin.policy.terms import Allowed, Elapsed, ElapsedSome, Name, Percent, Terms, Text, WallTime, one_of
+from tocsin.policy.wording import (
+    AUDIENCES,
+    BLANK,
+    FILLED_BLANKS,
+    INSIDE,
+    OUTSIDE,
+    Audience,
+    Blank,
+    Template,
+    Templates,
+    Wording,
+    blanks_in,
+)
 
-
-def _one_of(what: str, names: tuple[str, ...]) -> AfterValidator:
-    def check(name: str) -> str:
-        if name not in names:
-            close = get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(names)}"
-            raise ValueError(f"there is no {what} {name!r}: {hint}")
-        return name
-
-    return AfterValidator(check)
-
+__all__ = [
+    "AUDIENCES", "BLANK", "DUTIES", "FILLED_BLANKS", "INSIDE", "OUTSIDE", "ROLES", "SEVERITIES", "Actions", "Alerts",
+    "Audience", "Blank", "Chase", "Escalation", "IncidentType", "Notice", "Policy", "PostMortem", "Role", "Rule", "SelfResolve",
+    "Severity", "Step", "Template", "Templates", "Wording", "blanks_in",
+]  # fmt: skip
 
 SEVERITIES = ("P1", "P2", "P3", "P4")
 """The most severe first."""
-SeverityId = Annotated[str, _one_of("severity", SEVERITIES)]
-
-INSIDE, OUTSIDE = ("internal", "leadership"), ("customers", "partners", "investors", "media")
-AUDIENCES = INSIDE + OUTSIDE
-Audience = Annotated[str, _one_of("audience", AUDIENCES)]
+SeverityId = Annotated[str, one_of("severity", SEVERITIES)]
 
 REFERENCE_KINDS = ("person", "schedule", "team", "org", "service")
-
-Text = Annotated[str, Field(min_length=1)]
-Percent = Annotated[float, Field(ge=0, le=100)]
-
-
-def _wall_time(text: str) -> str:
-    shape = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text, re.ASCII)
-    if shape is None:
-        raise ValueError(f"{text!r} is not a time of day: write it like 09:30")
-    return text
-
-
-WallTime = Annotated[str, AfterValidator(_wall_time)]
-"""``09:30`` on the clocks of the calendar's zone."""
-
-
-def _identifier(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", text, re.ASCII):
-        raise ValueError(f"{text!r} is not a name: use small letters, digits and _, a letter first")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_identifier)]
-
 
 # governance and time
 
@@ -77,7 +55,7 @@ class Governance(Terms):
     version: Text
     owner: Text
     """a position or reference: who owes the review"""
-    review_every: Duration
+    review_every: Allowed
 
 
 def _span(text: object) -> Any:
@@ -149,10 +127,16 @@ class Escalation(Terms):
     """
 
     steps: tuple[Step, ...]
-    repeat_every: Duration | None = None
+    repeat_every: Allowed | None = None
     hours: Literal["always", "business"] = "always"
     when_missed: Literal["page_again", "digest"] = "page_again"
     digest_to: str | None = None
+
+    @model_validator(mode="after")
+    def _digest(self) -> Escalation:
+        if (self.when_missed == "digest") != (self.digest_to is not None):
+            raise ValueError("when_missed: digest and digest_to belong together: give both or neither")
+        return self
 
 
 class Notice(Terms):
@@ -165,7 +149,7 @@ class Notice(Terms):
 
     targets: tuple[Text, ...] = Field(min_length=1)
     when: Literal["opened", "confirmed"] = "opened"
-    while_proposed_after: Duration | None = None
+    while_proposed_after: Elapsed | None = None
     interrupts: bool = True
 
 
@@ -186,10 +170,10 @@ class Severity(Terms):
 
     name: Text
     meaning: Text
-    acknowledge: Duration
-    respond: Duration
-    resolve: Duration
-    update: Duration
+    acknowledge: Allowed
+    respond: Allowed
+    resolve: Allowed
+    update: Allowed
     hours: Literal["always", "business"] = "always"
     pausable: bool = False
     first_update: Literal["interval", "response"] = "interval"
@@ -212,18 +196,18 @@ class CommanderPaging(Terms):
 
     severities: tuple[SeverityId, ...]
     steps: tuple[Step, ...]
-    repeat_every: Duration | None = None
+    repeat_every: Allowed | None = None
 
 
 class Paging(Terms):
     """What holds for pages of every severity."""
 
-    acknowledge_while_proposed: Duration
+    acknowledge_while_proposed: ElapsedSome
     """the acknowledge time while a severity is only proposed, as P1 or because no rule matched"""
     commander: CommanderPaging
-    page_each_person_at_most_every: Duration
+    page_each_person_at_most_every: Elapsed
     """one interrupting page for each person in this time, listing all that is unacknowledged"""
-    link_lives_after_resolved: Duration
+    link_lives_after_resolved: Elapsed
 
 
 class Chase(Terms):
@@ -235,16 +219,24 @@ class Chase(Terms):
 
     remind_at_percent: tuple[Annotated[int, Field(ge=1, le=99)], ...] = ()
     remind_before: tuple[Duration, ...] = ()
-    chase_every: Duration | None = None
-    escalate_after: Duration | None = None
+    chase_every: Allowed | None = None
+    escalate_after: Allowed | None = None
     escalate_to: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Chase:
+        if (self.escalate_after is None) != (self.escalate_to is None):
+            raise ValueError("escalate_after and escalate_to belong together: give both or neither")
+        if list(self.remind_at_percent) != sorted(set(self.remind_at_percent)):
+            raise ValueError("remind_at_percent must rise, each once: [50, 80]")
+        return self
 
 
 DUTIES = (
     "acknowledge", "respond", "resolve", "update", "stand_up", "message", "post_mortem", "action", "action_status",
     "policy_review",
 )  # fmt: skip
-DutyName = Annotated[str, _one_of("duty", ("default", *DUTIES))]
+DutyName = Annotated[str, one_of("duty", ("default", *DUTIES))]
 
 
 # alerts
@@ -257,25 +249,24 @@ class SelfResolve(Terms):
     whether they may at all. It reopens when it fires again within ``reopen_within``.
     """
 
-    clear_for: Duration
+    clear_for: Elapsed
     severities: tuple[SeverityId, ...]
-    reopen_within: Duration
+    reopen_within: Elapsed
 
 
 class Alerts(Terms):
     """How alerts become incidents, and when an incident may end by itself."""
 
-    expire_after: Duration
+    expire_after: ElapsedSome
     """an alert that says no end of its own counts as cleared when it is not sent again in this time"""
-    group_window: Duration
+    group_window: ElapsedSome
     """an alert of the same group joins while the last one came within this time"""
-    group_at_most: Duration
+    group_at_most: ElapsedSome
     """… and while the incident is younger than this"""
-    flapping_hold: Duration
+    flapping_hold: Elapsed
     """hold-off for an alert that comes and goes; never delays a first page of P1 or P2"""
-    watch_after_resolved: Duration
+    watch_after_resolved: Elapsed
     """an alert on an affected service reopens an incident that a person resolved within this time"""
-    self_resolve: SelfResolve
 
 
 # types, roles, positions
@@ -321,7 +312,7 @@ class Role(Terms):
 
 
 ROLES = ("incident_commander", "technical_lead", "communication_lead", "customer_liaison")
-RoleId = Annotated[str, _one_of("role", ROLES)]
+RoleId = Annotated[str, one_of("role", ROLES)]
 
 
 class Channel(Terms):
@@ -368,7 +359,7 @@ class OutsideParty(Terms):
     severities: tuple[SeverityId, ...]
     types: tuple[Text, ...] = ()
     through: Text
-    within: Duration | None = None
+    within: Allowed | None = None
     """counted from the moment it becomes due to tell them; left out: it is proposed, not owed"""
 
 
@@ -391,79 +382,8 @@ class Outside(Terms):
     components: Mapping[Name, Component] = Field(min_length=1)
     customer_mail: CustomerMail
     in_app: InApp
-    parties: Mapping[Annotated[str, _one_of("party", PARTIES)], OutsideParty]
-    approval: Mapping[Annotated[str, _one_of("channel", OUTSIDE_CHANNELS)], Approval]
-
-
-# templates
-
-
-class Blank(Terms):
-    """A blank of the templates. Fallbacks say honestly that it is not known yet, inside and outside, or to one audience.
-
-    ``outside_always``: what outsiders read whatever the record says (a role, not a name).
-    """
-
-    meaning: Text
-    inside: Text
-    outside: Text
-    audiences: Mapping[Audience, Text] = {}
-    outside_always: Text | None = None
-
-    def fallback(self, audience: str) -> str:
-        """What ``audience`` reads where the record has nothing."""
-        return self.audiences.get(audience) or (self.inside if audience in INSIDE else self.outside)
-
-
-FILLED_BLANKS: frozenset[str] = frozenset({
-    "id", "severity", "severity_name", "title", "started", "time", "impact", "services", "status", "next_update",
-    "commander", "status_page", "update_every", "progress", "actions_taken", "next_steps", "eta", "resolved",
-    "duration", "root_cause", "summary", "preventive_measures", "post_mortem_place", "post_mortem_date", "workaround",
-})  # fmt: skip
-"""The blanks that can be filled from the record of an incident; any other shows its fallback for ever."""
-
-BLANK = re.compile(r"\{\{\s*([A-Za-z0-9_.-]*)\s*\}\}")
-
-
-def blanks_in(text: str) -> tuple[str, ...]:
-    """The names of the blanks of a template, each once, in order."""
-    return tuple(dict.fromkeys(BLANK.findall(text)))
-
-
-class Wording(Terms):
-    """A message: its ``subject`` and its ``text``, with blanks written ``{{ name }}``."""
-
-    subject: Text
-    text: Text
-
-    @property
-    def blanks(self) -> tuple[str, ...]:
-        return blanks_in(f"{self.subject}\n{self.text}")
-
-    @model_validator(mode="after")
-    def _braces(self) -> Wording:
-        for text in (self.subject, self.text):
-            rest = BLANK.sub("", text)
-            if "{{" in rest or "}}" in rest:
-                raise ValueError("a blank is not closed: write it like {{ name }}")
-        return self
-
-
-class Template(Terms):
-    """The wording for everybody, and another for those audiences that need one."""
-
-    everybody: Wording
-    audiences: Mapping[Audience, Wording] = {}
-
-    def wording(self, audience: str) -> Wording:
-        """What is sent to ``audience``."""
-        return self.audiences.get(audience, self.everybody)
-
-
-class Templates(Terms):
-    first_notice: Template
-    progress_update: Template
-    resolution_notice: Template
+    parties: Mapping[Annotated[str, one_of("party", PARTIES)], OutsideParty]
+    approval: Mapping[Annotated[str, one_of("channel", OUTSIDE_CHANNELS)], Approval]
 
 
 # afterwards
@@ -480,13 +400,13 @@ class Causes(Terms):
 class PostMortem(Terms):
     """What is owed after resolution, each counted from it."""
 
-    timeline: Duration
-    root_cause: Duration
-    meeting_booked: Duration
-    meeting_held: Duration
-    draft: Duration
-    review: Duration
-    publication: Duration
+    timeline: Allowed
+    root_cause: Allowed
+    meeting_booked: Allowed
+    meeting_held: Allowed
+    draft: Allowed
+    review: Allowed
+    publication: Allowed
     sections: tuple[Text, ...] = Field(min_length=1)
     required: tuple[Text, ...] = Field(min_length=1)
     required_when_users_saw: tuple[Text, ...] = ()
@@ -498,8 +418,8 @@ class ActionCategory(Terms):
 
     name: Text
     purpose: Text
-    within: Duration
-    status_every: Duration
+    within: Allowed
+    status_every: Allowed
 
 
 class Actions(Terms):
@@ -537,6 +457,7 @@ class Policy(Terms):
     paging: Paging
     chasing: Mapping[DutyName, Chase]
     alerts: Alerts
+    self_resolve: SelfResolve
     types: Mapping[Name, IncidentType] = Field(min_length=1)
     roles: Mapping[RoleId, Role]
     channels: Mapping[Name, Channel] = Field(min_length=1)
@@ -555,7 +476,9 @@ class Policy(Terms):
             missing = [name for name in needed if name not in given]
             if missing:
                 raise PydanticCustomError(
-                    "missing_parts", "{what} must have {missing} too", {"what": what, "missing": ", ".join(missing)}
+                    "missing_parts",
+                    "{what} must have {missing} too",
+                    {"what": what, "missing": ", ".join(missing)},
                 )
         return self
 

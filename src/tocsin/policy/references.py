@@ -33,7 +33,11 @@ def _targets(policy: Policy) -> Iterator[Fault]:
     for path, target, role_too in _named_targets(policy):
         if not policy.knows_target(target) and not (role_too and target in ROLES):
             known = [*policy.positions, *(ROLES if role_too else ())]
-            yield path, _unknown("position", target, known) + " (or a reference such as person:anna, schedule:payments)"
+            yield (
+                path,
+                _unknown("position", target, known)
+                + " (or a reference such as person:anna, schedule:payments)",
+            )
 
 
 def _named_targets(policy: Policy) -> Iterator[tuple[Path, str, bool]]:
@@ -132,7 +136,8 @@ def _questions(condition: Condition, path: Path) -> Iterator[tuple[Path, Conditi
 def _values(policy: Policy, path: Path, condition: Condition) -> Iterator[Fault]:
     """What a rule compares a component, type or subtype with must exist."""
     known = {
-        "component": [component.name for component in policy.outside.components.values()] + list(policy.outside.components),
+        "component": [component.name for component in policy.outside.components.values()]
+        + list(policy.outside.components),
         "type": list(policy.types),
         "subtype": [subtype for terms in policy.types.values() for subtype in terms.subtypes],
     }.get(condition.fact or "")
@@ -141,4 +146,7 @@ def _values(policy: Policy, path: Path, condition: Condition) -> Iterator[Fault]
     wanted = [*(condition.one_of or ()), *([condition.equals] if isinstance(condition.equals, str) else [])]
     for value in wanted:
         if value.casefold() not in [name.casefold() for name in known]:
-            yield (*path, "equals" if condition.equals is not None else "one_of"), _unknown(condition.fact or "", value, known)
+            yield (
+                (*path, "equals" if condition.equals is not None else "one_of"),
+                _unknown(condition.fact or "", value, known),
+            )

@@ -34,5 +34,8 @@ def propose(policy: Policy, facts: Facts) -> Proposal:
     fired.sort(key=lambda rule: SEVERITIES.index(rule.severity))  # stable: the order of the file among equals
     first, *rest = fired
     return Proposal(
-        first.severity, first.name, first.reason or first.name, tuple((rule.name, rule.severity) for rule in rest)
+        first.severity,
+        first.name,
+        first.reason or first.name,
+        tuple((rule.name, rule.severity) for rule in rest),
     )

@@ -1,0 +1,371 @@
+"""The engine's one face: execute a command, receive alerts, take a step. Web, command line, loop and drills call this."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+import structlog
+
+from tocsin.alerts.shape import Alert, Change
+from tocsin.engine import delivery, desk, receiving
+from tocsin.engine.commands import Command
+from tocsin.engine.reactions import REACTIONS
+from tocsin.engine.receiving import Integration, Outcome
+from tocsin.engine.ticking import tick
+from tocsin.engine.work import Work, find_row, read_incident
+from tocsin.identity.authorize import authorize
+from tocsin.identity.principals import About, Principal, person_principal
+from tocsin.incidents import facts as f
+from tocsin.incidents.directory import RECORD_TYPES, Directory
+from tocsin.incidents.incident import Incident
+from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant
+from tocsin.kernel.codec import decode, encode
+from tocsin.kernel.errors import DeliveryFailed, FromTheFuture, NotFound, TocsinError, Unusable
+from tocsin.kernel.facts import SYSTEM, Actor, Fact
+from tocsin.kernel.ports import (
+    Channel,
+    DocumentRow,
+    OutboxRow,
+    Reader,
+    RecordRow,
+    Store,
+    StreamRow,
+    TimerRow,
+    Transaction,
+)
+from tocsin.kernel.randomness import Randomness, token, ulid
+from tocsin.notify.backoff import next_attempt
+from tocsin.policy.load import policy_from_bytes, policy_hash
+from tocsin.policy.model import Policy
+
+T = TypeVar("T")
+log = structlog.get_logger("tocsin.engine")
+
+LEASE = 2 * MINUTE
+POISONED_RETRY = 30 * SECOND
+
+
+class Engine:
+    """See the module. ``channels`` maps contact kinds to channels; ``deliver`` runs a delivery (a thread pool, or at once)."""
+
+    def __init__(
+        self, store: Store, clock: Clock, randomness: Randomness, channels: dict[str, Channel], *, secret: bytes,
+        public_url: str = "http://127.0.0.1:8080", deliver: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:  # fmt: skip
+        self.store, self.clock, self.randomness, self.channels = store, clock, randomness, channels
+        self.secret, self.public_url = secret, public_url.rstrip("/")
+        self._deliver = deliver or (lambda job: job())
+        self._directory: tuple[int, Directory] = (-1, Directory())
+        self._rules: tuple[int, receiving.Rules] = (-1, receiving.Rules())
+        self._policies: dict[str, Policy] = {}
+        self._last_page: dict[str, Instant] = {}
+        self._lock = threading.Lock()
+        self.page_every = 60 * SECOND
+        self.poisoned: dict[str, str] = {}
+
+    # what is known
+
+    def directory(self, reader: Reader | None = None) -> Directory:
+        """People, schedules, services as they stand now; rebuilt when a record changes."""
+        if reader is None:
+            return self.store.read(self.directory)
+        mark = reader.mark("records")
+        if self._directory[0] != mark:
+            built = Directory.from_records((kind, row.body) for kind in RECORD_TYPES for row in reader.records(kind))
+            with self._lock:
+                self._directory = (mark, built)
+        return self._directory[1]
+
+    def rules(self, reader: Reader) -> receiving.Rules:
+        """Routes, silences and maintenance windows as they stand now."""
+        mark = reader.mark("records")
+        if self._rules[0] != mark:
+            self._rules = (mark, receiving.rules_of(reader))
+        return self._rules[1]
+
+    def policy_of(self, reader: Reader, wanted: str) -> tuple[Policy, str]:
+        """The policy of a hash, or the one in force where ``wanted`` is empty."""
+        if wanted in self._policies:
+            return self._policies[wanted], wanted
+        row = reader.document_by_hash(wanted) if wanted else reader.document("policy", "policy")
+        if row is None:
+            raise NotFound("no policy is in force; start tocsin serve once, or apply one")
+        if row.hash not in self._policies:
+            self._policies[row.hash] = policy_from_bytes(row.body)
+        return self._policies[row.hash], row.hash
+
+    def seed_policy(self, text: str, who: str = "tocsin") -> str:
+        """Puts the first policy in force where there is none; answers its hash. A differing file is not applied."""
+
+        def work(tx: Transaction) -> str:
+            current = tx.document("policy", "policy")
+            if current is not None:
+                return current.hash
+            digest = policy_hash(text)
+            tx.put_document(DocumentRow("policy", "policy", 1, digest, text.encode(), self.clock.now(), who, "first start", True))
+            return digest
+
+        return self.store.write(work)
+
+    def put_records(self, rows: Sequence[RecordRow]) -> None:
+        """Writes live records; open incidents decide anew what they owe."""
+        now = self.clock.now()
+
+        def work(tx: Transaction) -> None:
+            for record in rows:
+                tx.put_record(record)
+            for row in tx.streams("incident", open=True, limit=10_000):
+                tx.set_timer("incident", row.stream.id, now)
+
+        self.store.write(work)
+
+    # commands and reading
+
+    def work(self, tx: Transaction, actor: Actor, command_id: str = "") -> Work:
+        """A unit of work at the present moment."""
+        now = self.clock.now()
+        return Work(
+            tx, now=now, actor=actor, command_id=command_id or ulid(self.randomness, now), directory=self.directory(tx),
+            policy_of=self.policy_of, randomness=self.randomness, reactions=REACTIONS,
+        )  # fmt: skip
+
+    def execute(self, principal: Principal, command: Command, *, via: str = "api", idempotency_key: str = "") -> desk.Answer:
+        """Takes a command; see :func:`tocsin.engine.desk.take` for what it raises."""
+        return self.store.write(lambda tx: desk.take(self.work(tx, Actor(principal.id, via)), principal, command, idempotency_key))
+
+    def incident(self, principal: Principal, reference: str) -> Incident:
+        """The state of an incident that the principal may see."""
+
+        def work(reader: Reader) -> Incident:
+            incident = read_incident(reader, find_row(reader, reference))
+            self._visible(principal, incident)
+            return incident
+
+        return self.store.read(work)
+
+    def facts(self, principal: Principal, reference: str, after: int = 0) -> list[Fact]:
+        """The facts of an incident that the principal may see."""
+
+        def work(reader: Reader) -> list[Fact]:
+            row = find_row(reader, reference)
+            self._visible(principal, read_incident(reader, row))
+            return reader.facts(row.stream, after)
+
+        return self.store.read(work)
+
+    def incidents(self, principal: Principal, *, open: bool | None = None, severity: str = "", status: str = "", search: str = "", limit: int = 100) -> list[StreamRow]:
+        """List rows that the principal may see, newest first."""
+        seer = None if principal.role == "owner" else principal.id
+        return self.store.read(lambda r: r.streams("incident", open=open, principal=seer, severity=severity, status=status, search=search, limit=limit))
+
+    def _visible(self, principal: Principal, incident: Incident) -> None:
+        about = About(incident.restricted, frozenset(incident.members), incident.commander, incident.acting_commander, incident.severity)
+        if not authorize(principal, "view", about).allowed:
+            raise NotFound("there is no such incident")
+
+    # intake
+
+    def receive(self, integration: Integration, alerts: Sequence[Alert], changes: Sequence[Change] = ()) -> Future[list[Outcome]]:
+        """Takes alerts and changes; the future is done once they are on disk."""
+
+        def work(tx: Transaction) -> list[Outcome]:
+            unit = self.work(tx, Actor(f"integration:{integration.id}", integration.source))
+            if changes:
+                receiving.keep_changes(unit, integration, changes)
+            return receiving.receive(unit, integration, alerts, self.rules(tx))
+
+        return self.store.submit(work)
+
+    # the page's own link
+
+    def link(self, secret: str) -> tuple[delivery.Link, list[Incident]]:
+        """What a page's link serves: its person and the incidents the page listed; raises :class:`NotFound` when it ended."""
+
+        def work(reader: Reader) -> tuple[delivery.Link, list[Incident]]:
+            row = reader.record_by("link", delivery.link_lookup(secret))
+            if row is None:
+                raise NotFound("this link is not known; sign in to see the incident")
+            link = decode(row.body, delivery.Link)
+            incidents = [read_incident(reader, find_row(reader, one)) for one in link.incidents]
+            life = max((self.policy_of(reader, one.policy)[0].paging.link_lives_after_resolved.micros for one in incidents), default=0)
+            ends = [max(one.resolved_at, one.closed_at) + life for one in incidents if not one.open]
+            if incidents and len(ends) == len(incidents) and max(ends) < self.clock.now():
+                raise NotFound("this link has ended with its incident; sign in to see it")
+            return link, incidents
+
+        return self.store.read(work)
+
+    def acknowledge_link(self, secret: str, via: str = "link") -> list[desk.Answer]:
+        """One tap: acknowledges exactly the incidents the page listed that are still open."""
+        from_link, incidents = self.link(secret)
+        person = self.directory().people.get(from_link.person)
+        principal = person_principal(from_link.person, person.role if person else "responder", kind="link")
+
+        def work(tx: Transaction) -> list[desk.Answer]:
+            answers = []
+            for incident in incidents:
+                if incident.open:
+                    unit = self.work(tx, Actor(principal.id, via))
+                    answers.append(self._acknowledge(unit, principal, incident.id))
+            return answers
+
+        return self.store.write(work)
+
+    @staticmethod
+    def _acknowledge(unit: Work, principal: Principal, incident: str) -> desk.Answer:
+        answer = desk.take(unit, principal, desk.c.Acknowledge(incident))
+        return answer
+
+    # the step
+
+    def step(self, limit: int = 200) -> int:
+        """Does what is due now: timers, then the outbox. Answers how much was done; the loop, drills and tests call this alone."""
+        return self._timers(limit) + self._outbox(limit)
+
+    def next_due(self) -> Instant | None:
+        """When the next step has something to do."""
+
+        def work(reader: Reader) -> Instant | None:
+            moments = [moment for moment in (reader.next_timer(), reader.next_outbox()) if moment is not None]
+            return min(moments, default=None)
+
+        return self.store.read(work)
+
+    def _timers(self, limit: int) -> int:
+        now = self.clock.now()
+        due = self.store.read(lambda r: r.next_timer())
+        if due is None or due > now:
+            return 0
+        lease = token(self.randomness)
+        rows = self.store.write(lambda tx: tx.lease_timers(now, now + LEASE, lease, limit))
+        waiting = [(row, self.store.submit(self._timer_work(row, lease))) for row in rows]
+        for row, future in waiting:
+            try:
+                future.result()
+                self.poisoned.pop(row.key, None)
+            except Exception as error:  # noqa: BLE001  # one poisoned stream must not hold up the others
+                self._poison(row, lease, error)
+        return len(rows)
+
+    def _timer_work(self, row: TimerRow, lease: str) -> Callable[[Transaction], None]:
+        def work(tx: Transaction) -> None:
+            unit = self.work(tx, SYSTEM)
+            if row.kind == "expiry":
+                receiving.expire(unit)
+                return
+            incident = unit.load(row.key)
+            tick(unit, incident)
+            unit.flush()
+            unit.rearm(incident)
+
+        return work
+
+    def _poison(self, row: TimerRow, lease: str, error: BaseException) -> None:
+        """Sets a failing stream aside for a while, loudly: the others go on."""
+        self.poisoned[row.key] = f"{type(error).__name__}: {error}"
+        level = "a newer version wrote it" if isinstance(error, FromTheFuture) else "its timer failed"
+        log.error("stream set aside", kind=row.kind, key=row.key, why=level, error=str(error)[:500], exc_info=not isinstance(error, TocsinError))
+        retry = self.clock.now() + POISONED_RETRY
+        self.store.write(lambda tx: tx.complete_timer(row.kind, row.key, lease, retry))
+
+    def _outbox(self, limit: int) -> int:
+        now = self.clock.now()
+        due = self.store.read(lambda r: r.next_outbox())
+        if due is None or due > now:
+            return 0
+        lease = token(self.randomness)
+
+        def work(tx: Transaction) -> list[delivery.Parcel]:
+            rows = tx.lease_outbox(now, now + LEASE, lease, limit)
+            ready = [row for row in rows if not self._held_back(tx, row, lease, now)]
+            return delivery.compose(tx, ready, self.directory(tx), now, secret=self.secret, public_url=self.public_url, token=lease)
+
+        parcels = self.store.write(work)
+        for parcel in parcels:
+            if parcel.row.effect == "page":
+                self._last_page[parcel.row.recipient] = now
+            self._deliver(lambda parcel=parcel: self._hand_over(parcel, lease))  # type: ignore[misc]
+        return len(parcels)
+
+    def _held_back(self, tx: Transaction, row: OutboxRow, lease: str, now: Instant) -> bool:
+        """At most one interrupting page for each person in ``page_every``; what is held joins the next."""
+        last = self._last_page.get(row.recipient)
+        if row.effect != "page" or not self.page_every or last is None or now >= last + self.page_every or last > now or last == now:
+            return False
+        tx.retry_outbox(row.id, lease, last + self.page_every, "")
+        return True
+
+    def _hand_over(self, parcel: delivery.Parcel, lease: str) -> None:
+        """Gives one message to its channel, outside any transaction, and tells the result."""
+        row = parcel.row
+        channel = self.channels.get(row.channel)
+        attempts = row.attempts + 1
+        try:
+            if channel is None:
+                raise DeliveryFailed(f"no {row.channel} channel is configured here", permanent=True)
+            receipt = channel.deliver(parcel.message)
+        except DeliveryFailed as error:
+            wait = None if error.permanent else next_attempt(attempts, row.created_at, self.clock.now(), row.urgency, self.randomness, error.retry_after)
+            if wait is not None:
+                self._retry(parcel, lease, wait, error.sentence[:500])
+                return
+            self._finish(parcel, lease, "failed" if error.permanent else "gave_up", error.sentence, attempts, "")
+        else:
+            self._finish(parcel, lease, receipt.outcome, receipt.detail, attempts, receipt.reference)
+
+    def _retry(self, parcel: delivery.Parcel, lease: str, wait: Instant, sentence: str) -> None:
+        def work(tx: Transaction) -> None:
+            for row in (parcel.row, *parcel.joined):
+                tx.retry_outbox(row.id, lease, wait, sentence)
+
+        self.store.write(work)
+
+    def _finish(self, parcel: delivery.Parcel, lease: str, outcome: str, detail: str, attempts: int, reference: str) -> None:
+        state = "failed" if outcome in ("failed", "gave_up") else "done"
+
+        def work(tx: Transaction) -> None:
+            unit = self.work(tx, SYSTEM)
+            for row in (parcel.row, *parcel.joined):
+                if not tx.complete_outbox(row.id, lease, state, unit.now, detail[:500] if state == "failed" else ""):
+                    continue
+                body = decode(row.payload)
+                if not body.get("incident"):
+                    continue
+                incident = unit.load(body["incident"])
+                unit.record(
+                    incident,
+                    f.Delivery(
+                        row.id, row.recipient, row.channel, body.get("contact", ""), outcome, detail[:500], attempts, body.get("run", ""),
+                        row.effect, reference[:200],
+                    ),
+                )  # fmt: skip
+            unit.flush()
+
+        self.store.write(work)
+
+    def test_page(self, person_id: str) -> int:
+        """*Page me as a test*: one message to each of the person's contacts; answers how many."""
+        person = self.directory().people.get(person_id)
+        if person is None or not person.contacts:
+            raise Unusable(f"{person_id} has no contact to test; add one first", "person")
+        now = self.clock.now()
+        rows = [
+            OutboxRow(
+                ulid(self.randomness, now), f"test:{ulid(self.randomness, now)}", "test", contact.kind, person_id, contact.address, "",
+                "test", 0, now, now, encode({"contact": contact.id, "text": f"Tocsin can reach {person.name} here."}),
+            )
+            for contact in person.contacts
+        ]  # fmt: skip
+        self.store.write(lambda tx: tx.put_outbox(rows))
+        return len(rows)
+
+    def lateness(self) -> tuple[int, int]:
+        """(oldest overdue timer, oldest undelivered page) in microseconds of lateness, 0 where nothing is late."""
+        now = self.clock.now()
+        timer, page = self.store.read(lambda r: r.oldest_waiting(now))
+        return (max(0, now - timer) if timer else 0, max(0, now - page) if page else 0)
+
+

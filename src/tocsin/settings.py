@@ -1,0 +1,82 @@
+"""Settings: flags over ``TOCSIN_*`` variables over ``tocsin.toml``. Read by the command line and :mod:`tocsin.app` alone.
+
+Each secret can also come from a file (``TOCSIN_DATABASE_URL_FILE`` …); both set is a contradiction and stops the start.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tocsin.kernel.errors import Unusable
+
+SECRETS = ("database_url", "smtp_password", "ntfy_token", "slack_token", "twilio_auth_token", "pagerduty_routing_key", "webhook_secret")
+
+
+class Settings(BaseModel):
+    """Everything that can be set. The variable of ``smtp_host`` is ``TOCSIN_SMTP_HOST``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on")
+    data: str = Field("tocsin-data", description="folder of the database and the keys")
+    database_url: str = Field("", description="postgresql://… instead of SQLite in the data folder")
+    policy: str = Field("", description="policy file that seeds an empty database")
+    public_url: str = Field("", description="address under which people reach Tocsin; links in pages are built on it")
+    trusted_proxies: str = Field("", description="addresses of reverse proxies, separated by commas")
+    heartbeat_url: str = Field("", description="outside watchdog that is pinged while the engine is not late")
+    demo: bool = Field(False, description="a fictional organisation, no real channel")
+    smtp_host: str = Field("", description="mail server; e-mail is off without it")
+    smtp_port: int = Field(25, description="its port")
+    smtp_user: str = Field("", description="user name for it")
+    smtp_password: str = Field("", description="password for it")
+    smtp_from: str = Field("tocsin@localhost", description="sender's address")
+    smtp_tls: str = Field("none", description="none, starttls or tls")
+    ntfy_url: str = Field("", description="ntfy server; push is off without it")
+    ntfy_token: str = Field("", description="access token for it")
+    slack_token: str = Field("", description="bot token; Slack is off without it")
+    twilio_account_sid: str = Field("", description="Twilio account; SMS and voice are off without it")
+    twilio_auth_token: str = Field("", description="its auth token")
+    twilio_from: str = Field("", description="number that SMS and calls come from")
+    pagerduty_routing_key: str = Field("", description="Events v2 key of an outer pager")
+    webhook_secret: str = Field("", description="whsec_… that signs outgoing webhooks")
+
+    @property
+    def url(self) -> str:
+        """The public URL, or where it listens."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> Settings:
+    """Puts the three sources together. Raises :class:`Unusable` with a sentence for a contradiction or a wrong value."""
+    values: dict[str, Any] = {}
+    path = file or Path("tocsin.toml")
+    if path.is_file():
+        try:
+            values.update(tomllib.loads(path.read_text(encoding="utf-8")))
+        except tomllib.TOMLDecodeError as error:
+            raise Unusable(f"{path} is not valid TOML: {error}", str(path)) from None
+    for name in Settings.model_fields:
+        variable = f"TOCSIN_{name.upper()}"
+        if variable in environment and f"{variable}_FILE" in environment:
+            raise Unusable(f"both {variable} and {variable}_FILE are set; keep one of them", variable)
+        if variable in environment:
+            values[name] = environment[variable]
+        elif name in SECRETS and f"{variable}_FILE" in environment:
+            secret = Path(environment[f"{variable}_FILE"])
+            try:
+                values[name] = secret.read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise Unusable(f"{variable}_FILE names a file that cannot be read: {error.strerror}", variable) from None
+    values.update({name: value for name, value in flags.items() if value is not None})
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Unusable(f"the setting {where} cannot be used: {first['msg']}", where) from None

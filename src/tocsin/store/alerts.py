@@ -1,0 +1,172 @@
+"""Alerts, the open groups they join, and changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tocsin.kernel.clock import Instant
+from tocsin.kernel.ports import AlertRow, ChangeRow
+from tocsin.store.sql import Row, Session, check_key, sql, upsert
+
+_COLUMNS = list(AlertRow.__struct_fields__)
+assert _COLUMNS[-1] == "restricted"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM alerts"
+_BY_KEY = sql(f"{_SELECT} WHERE integration = :integration AND dedup_key = ANY(:keys)")
+_OF_INCIDENT = sql(
+    f"{_SELECT} WHERE incident = :incident AND incident <> '' ORDER BY received_at, integration, dedup_key"
+)
+# the literals repeat the conditions of the partial indexes: only so do the planners use them
+_ENDING = sql(
+    f"{_SELECT} WHERE status = 'firing' AND ends_at > 0 AND ends_at <= :until"
+    " ORDER BY ends_at, integration, dedup_key LIMIT :limit"
+)
+_COUNT_FIRING = sql("SELECT count(*) FROM alerts WHERE status = 'firing'")
+_COUNT = sql("SELECT count(*) FROM alerts WHERE status = :status")
+_PUT = upsert("alerts", _COLUMNS, ["integration", "dedup_key"])
+_MOVE_ALL = sql("UPDATE alerts SET incident = :target WHERE incident = :source AND incident <> ''")
+_MOVE_ONE = sql(
+    "UPDATE alerts SET incident = :target"
+    " WHERE integration = :integration AND dedup_key = :dedup_key AND incident = :source"
+)
+_MOVE_GROUPS = sql("UPDATE alert_groups SET incident = :target WHERE incident = :source")
+_MOVE_GROUP = sql(
+    "UPDATE alert_groups SET incident = :target WHERE incident = :source AND group_key ="
+    " (SELECT group_key FROM alerts WHERE integration = :integration AND dedup_key = :dedup_key"
+    " AND incident = :target)"
+)
+_GROUP = sql("SELECT incident, opened_at, joined_at FROM alert_groups WHERE group_key = :group_key")
+_PUT_GROUP = upsert("alert_groups", ["group_key", "incident", "opened_at", "joined_at"], ["group_key"])
+_DROP_GROUPS = sql("DELETE FROM alert_groups WHERE incident = :incident")
+
+_CHANGE_COLUMNS = list(ChangeRow.__struct_fields__)
+_PUT_CHANGE = upsert("changes", _CHANGE_COLUMNS, ["id"])
+
+
+def _alert(row: Row) -> AlertRow:
+    return AlertRow(*row[:-1], bool(row[-1]))
+
+
+class AlertReading:
+    """What can be read of alerts."""
+
+    session: Session
+
+    def alerts_by_key(self, integration: str, keys: Sequence[str]) -> dict[str, AlertRow]:
+        if not keys:
+            return {}
+        rows = self.session.rows(_BY_KEY, {"integration": integration, "keys": list(keys)})
+        return {row[1]: _alert(row) for row in rows}
+
+    def alerts_of(self, incident: str) -> list[AlertRow]:
+        return [_alert(row) for row in self.session.rows(_OF_INCIDENT, {"incident": incident})]
+
+    def alerts(
+        self,
+        *,
+        integration: str | None = None,
+        status: str | None = None,
+        state: str | None = None,
+        include_restricted: bool = True,
+        after: tuple[str, str] | None = None,
+        limit: int = 1000,
+    ) -> list[AlertRow]:
+        where: list[str] = []
+        params: dict[str, Any] = {"limit": limit}
+        if integration is not None:
+            where.append("integration = :integration")
+            params["integration"] = integration
+        if status == "firing":
+            where.append("status = 'firing'")
+        elif status is not None:
+            where.append("status = :status")
+            params["status"] = status
+        if state is not None:
+            where.append("state = :state")
+            params["state"] = state
+        if not include_restricted:
+            where.append("NOT restricted")
+        if after is not None:
+            where.append("(integration, dedup_key) > (:after_integration, :after_key)")
+            params["after_integration"], params["after_key"] = after
+        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        text = f"{_SELECT}{condition} ORDER BY integration, dedup_key LIMIT :limit"
+        return [_alert(row) for row in self.session.rows(sql(text), params)]
+
+    def alerts_ending(self, until: Instant, limit: int = 500) -> list[AlertRow]:
+        return [_alert(row) for row in self.session.rows(_ENDING, {"until": until, "limit": limit})]
+
+    def count_alerts(self, status: str = "firing") -> int:
+        if status == "firing":
+            return int(self.session.rows(_COUNT_FIRING)[0][0])
+        return int(self.session.rows(_COUNT, {"status": status})[0][0])
+
+    def group(self, group_key: str) -> tuple[str, Instant, Instant] | None:
+        row = self.session.row(_GROUP, {"group_key": group_key})
+        return (row[0], row[1], row[2]) if row else None
+
+    def changes(
+        self,
+        *,
+        services: Sequence[str] | None = None,
+        since: Instant = 0,
+        until: Instant | None = None,
+        limit: int = 100,
+    ) -> list[ChangeRow]:
+        where = ["at >= :since"]
+        params: dict[str, Any] = {"since": since, "limit": limit}
+        if until is not None:
+            where.append("at <= :until")
+            params["until"] = until
+        if services is not None:
+            where.append("service = ANY(:services)")
+            params["services"] = ["", *services]
+        text = (
+            f"SELECT {', '.join(_CHANGE_COLUMNS)} FROM changes WHERE {' AND '.join(where)}"
+            " ORDER BY at DESC, id DESC LIMIT :limit"
+        )
+        return [ChangeRow(*row) for row in self.session.rows(sql(text), params)]
+
+
+class AlertWriting(AlertReading):
+    """Writing alerts, groups and changes."""
+
+    def put_alerts(self, rows: Sequence[AlertRow]) -> None:
+        for row in rows:
+            check_key("the dedup key", row.dedup_key, row.integration)
+            check_key("the group key", row.group_key, row.incident)
+        if rows:
+            self.session.many(_PUT, [msgspec.structs.asdict(row) for row in rows])
+
+    def move_alerts(self, source: str, target: str, keys: Sequence[tuple[str, str]] | None = None) -> None:
+        if keys is None:
+            self.session.run(_MOVE_ALL, {"source": source, "target": target})
+            self.session.run(_MOVE_GROUPS, {"source": source, "target": target})
+        elif keys:
+            params = [
+                {"source": source, "target": target, "integration": integration, "dedup_key": dedup_key}
+                for integration, dedup_key in keys
+            ]
+            self.session.many(_MOVE_ONE, params)
+            self.session.many(_MOVE_GROUP, params)
+
+    def put_group(self, group_key: str, incident: str, opened_at: Instant, joined_at: Instant) -> None:
+        check_key("the group key", group_key, incident)
+        params = {
+            "group_key": group_key,
+            "incident": incident,
+            "opened_at": opened_at,
+            "joined_at": joined_at,
+        }
+        self.session.run(_PUT_GROUP, params)
+
+    def drop_groups(self, incident: str) -> None:
+        self.session.run(_DROP_GROUPS, {"incident": incident})
+
+    def put_changes(self, rows: Sequence[ChangeRow]) -> None:
+        for row in rows:
+            check_key("the change", row.id, row.integration, row.service)
+        if rows:
+            self.session.many(_PUT_CHANGE, [msgspec.structs.asdict(row) for row in rows])

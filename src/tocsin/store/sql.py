@@ -1,0 +1,130 @@
+"""One SQL text for both databases, compiled once to what each driver reads, and the session that runs it.
+
+Statements are written with ``:name`` parameters. Two forms differ between the databases and are spelled for both here:
+
+- ``column = ANY(:names)`` takes a list (SQLite: ``json_each``; PostgreSQL: an array);
+- ``{skip_locked}`` leaves out rows that another transaction is working on (SQLite has one writer: nothing to skip).
+
+No statement asks the database what time it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+from tocsin.kernel.errors import Unusable
+
+Params = Mapping[str, Any]
+Row = tuple[Any, ...]
+
+KEY_LIMIT = 1000
+"""Bytes an indexed text may have: PostgreSQL's B-tree takes about 2,700 for all columns of an entry together."""
+
+_ANY = re.compile(r"= ANY\(:(\w+)\)")
+_NAME = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
+
+
+class Statement:
+    """One statement in both spellings; ``lists`` names the parameters that are lists."""
+
+    __slots__ = ("lists", "postgres", "sqlite")
+
+    def __init__(self, text: str, postgres: str | None = None) -> None:
+        self.lists = tuple(_ANY.findall(text))
+        sqlite = _ANY.sub(r"IN (SELECT value FROM json_each(:\1))", text)
+        self.sqlite = sqlite.replace("{skip_locked}", "")
+        other = (postgres or text).replace("%", "%%").replace("{skip_locked}", "FOR UPDATE SKIP LOCKED")
+        self.postgres = _NAME.sub(r"%(\1)s", other)
+
+
+@lru_cache(maxsize=512)
+def sql(text: str, postgres: str | None = None) -> Statement:
+    """The statement of ``text``; the same text gives the same statement. ``postgres`` is its own spelling where needed."""
+    return Statement(text, postgres)
+
+
+def upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> Statement:
+    """Insert a row, or overwrite the one that has its ``key``."""
+    values = ", ".join(f":{column}" for column in columns)
+    updates = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+    return sql(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values}) "
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
+    )
+
+
+class Session(Protocol):
+    """A connection inside a transaction.
+
+    Every method raises :class:`Unusable` for text or numbers that no database can hold, and
+    :class:`~tocsin.kernel.errors.Conflict` where a unique key exists already.
+    """
+
+    dialect: str
+
+    def rows(self, statement: Statement, params: Params = ...) -> list[Row]: ...
+    def row(self, statement: Statement, params: Params = ...) -> Row | None: ...
+    def run(self, statement: Statement, params: Params = ...) -> int:
+        """Runs a statement that changes rows; says how many."""
+        ...
+
+    def returning(self, statement: Statement, params: Params = ...) -> list[Row]:
+        """Runs a statement that changes rows and answers with them."""
+        ...
+
+    def many(self, statement: Statement, params: Sequence[Params]) -> None: ...
+    def next_number(self, series: str) -> int: ...
+    def lock_positions(self) -> None:
+        """Makes the positions given from here to the end of the transaction follow all those given before."""
+        ...
+
+    def secure_delete(self, on: bool) -> None:
+        """Overwrites what is dropped with zeros where the database would leave it in its file."""
+        ...
+
+
+def check_text(values: Iterable[Any]) -> None:
+    """Refuses NUL characters, which SQLite would keep and PostgreSQL refuses."""
+    for value in values:
+        if type(value) is str and "\x00" in value:
+            raise nul(value)
+
+
+def nul(value: str) -> Unusable:
+    place = value.index("\x00")
+    return Unusable(
+        f"a text has a NUL character after {value[max(0, place - 30) : place]!r}. Remove it.", "$"
+    )
+
+
+def surrogate(error: UnicodeEncodeError) -> Unusable:
+    before = error.object[max(0, error.start - 30) : error.start]
+    return Unusable(f"a text has half a character (a lone surrogate) after {before!r}. Send UTF-8 text.", "$")
+
+
+def too_large() -> Unusable:
+    return Unusable("a number does not fit into 64 bits. Send a smaller one.", "$")
+
+
+def check_key(name: str, *values: str) -> None:
+    """Refuses a key that is longer than an index takes."""
+    for value in values:
+        if len(value) > KEY_LIMIT // 4 and len(value.encode("utf-8", "replace")) > KEY_LIMIT:
+            raise Unusable(
+                f"{name} is {len(value)} characters long ({value[:40]!r}…). Keep it under {KEY_LIMIT} bytes.",
+                name,
+            )
+
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text as search knows them: runs of letters and digits, lower case, at most 60 characters each.
+
+    Both databases get the words that this function found, so that they find the same.
+    """
+    return [word[:60] for word in _WORD.findall(text[:100_000].casefold())]

@@ -1,0 +1,234 @@
+"""Timers and the outbox: rows that fall due, leased to one worker at a time.
+
+While the store is held (a restored copy that was not released) nothing is leased and nothing is next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tocsin.kernel.clock import Instant
+from tocsin.kernel.ports import OutboxRow, TimerRow
+from tocsin.store.sql import Row, Session, check_key, sql, upsert
+
+NOT_HELD = "NOT EXISTS (SELECT 1 FROM meta WHERE name = 'held')"
+
+_TIMER_COLUMNS = list(TimerRow.__struct_fields__)
+_TIMER = sql(f"SELECT {', '.join(_TIMER_COLUMNS)} FROM timers WHERE kind = :kind AND key = :key")
+# one seek in an index for those that nobody holds, and a look at the few that are leased
+_NEXT_TIMER = sql(
+    "SELECT min(at) FROM ("
+    " SELECT min(due_at) AS at FROM timers WHERE lease_until = 0 UNION ALL"
+    " SELECT min(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) AS at"
+    f" FROM timers WHERE lease_until > 0) AS either WHERE {NOT_HELD}"
+)
+_SET_TIMER = upsert("timers", _TIMER_COLUMNS, ["kind", "key"])
+_DROP_TIMER = sql("DELETE FROM timers WHERE kind = :kind AND key = :key")
+_LEASE_TIMERS = (
+    "WITH due AS MATERIALIZED (SELECT kind, key FROM timers"
+    " WHERE due_at <= :now AND lease_until <= :now{kinds} AND " + NOT_HELD + " ORDER BY due_at LIMIT :limit"
+    " {skip_locked}) "
+    "UPDATE timers SET lease_until = :lease_until, lease_token = :token FROM due"
+    " WHERE timers.kind = due.kind AND timers.key = due.key"
+    " RETURNING timers.kind, timers.key, timers.due_at, timers.lease_until, timers.lease_token"
+)
+_LEASE_ANY = sql(_LEASE_TIMERS.replace("{kinds}", ""))
+_LEASE_KINDS = sql(_LEASE_TIMERS.replace("{kinds}", " AND kind = ANY(:kinds)"))
+_HOLDER = "WHERE kind = :kind AND key = :key AND lease_token = :token AND lease_token <> ''"
+_REARM_TIMER = sql(f"UPDATE timers SET due_at = :due_at, lease_until = 0, lease_token = '' {_HOLDER}")
+_FINISH_TIMER = sql(f"DELETE FROM timers {_HOLDER}")
+_OVERDUE = sql("SELECT min(due_at) FROM timers WHERE due_at <= :now")
+
+_COLUMNS = list(OutboxRow.__struct_fields__)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM outbox"
+# repeats the condition of the partial index word for word: only so do the planners use it
+_PENDING = "finished_at = 0 AND state IN ('waiting', 'leased', 'held')"
+_NEXT_OUTBOX = sql(
+    "SELECT min(CASE WHEN lease_until > not_before THEN lease_until ELSE not_before END) FROM outbox"
+    f" WHERE {_PENDING} AND state <> 'held' AND {NOT_HELD}"
+)
+_OF_SCOPE = sql(f"{_SELECT} WHERE scope = :scope ORDER BY created_at, id")
+_OUTBOX_ROW = sql(f"{_SELECT} WHERE id = :id")
+_UNDELIVERED = sql(f"SELECT min(not_before) FROM outbox WHERE {_PENDING} AND not_before <= :now")
+_PUT = sql(
+    f"INSERT INTO outbox ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + name for name in _COLUMNS)})"
+    " ON CONFLICT (key) DO NOTHING"
+)
+_LEASE_OUTBOX = (
+    "WITH due AS MATERIALIZED (SELECT id FROM outbox"
+    f" WHERE {_PENDING} AND state <> 'held' AND not_before <= :now AND lease_until <= :now"
+    "{channels} AND " + NOT_HELD + " ORDER BY urgency, not_before, id LIMIT :limit {skip_locked}) "
+    "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token FROM due"
+    " WHERE outbox.id = due.id RETURNING " + ", ".join(f"outbox.{name}" for name in _COLUMNS)
+)
+_LEASE_ALL = sql(_LEASE_OUTBOX.replace("{channels}", ""))
+_LEASE_SOME = sql(_LEASE_OUTBOX.replace("{channels}", " AND NOT (channel = ANY(:channels))"))
+_HELD_BY = "WHERE id = :id AND state = 'leased' AND lease_token = :token"
+_COMPLETE = sql(
+    "UPDATE outbox SET state = :state, finished_at = :now, last_error = :error, lease_until = 0,"
+    f" lease_token = '' {_HELD_BY}"
+)
+# a row that was withdrawn while it was on its way does not go back to waiting
+_RETRY = sql(
+    "UPDATE outbox SET state = CASE WHEN finished_at > 0 THEN 'withdrawn' ELSE 'waiting' END,"
+    " not_before = :not_before, attempts = attempts + 1, last_error = :error, lease_until = 0,"
+    f" lease_token = '' {_HELD_BY}"
+)
+_WITHDRAW = (
+    "UPDATE outbox SET state = 'withdrawn', finished_at = :now, lease_until = 0, lease_token = ''"
+    " WHERE scope = :scope{only} AND finished_at = 0"
+    " AND (state IN ('waiting', 'held') OR (state = 'leased' AND lease_until <= :now))"
+)
+_WITHDRAW_LEASED = (
+    "UPDATE outbox SET finished_at = :now"
+    " WHERE scope = :scope{only} AND finished_at = 0 AND state = 'leased' AND lease_until > :now"
+)
+_HOLD = sql(
+    "UPDATE outbox SET state = 'held', lease_until = 0, lease_token = ''"
+    f" WHERE {_PENDING} AND state <> 'held'"
+)
+_HOLD_TIMERS = sql("UPDATE timers SET lease_until = 0, lease_token = '' WHERE lease_until > 0")
+_HELD = upsert("meta", ["name", "value"], ["name"])
+_RELEASE = sql(f"UPDATE outbox SET state = 'waiting' WHERE {_PENDING} AND state = 'held'")
+_NOT_HELD_ANY_MORE = sql("DELETE FROM meta WHERE name = 'held'")
+
+
+class TimerReading:
+    """What can be read of timers and the outbox."""
+
+    session: Session
+
+    def timer(self, kind: str, key: str) -> TimerRow | None:
+        row = self.session.row(_TIMER, {"kind": kind, "key": key})
+        return TimerRow(*row) if row else None
+
+    def next_timer(self) -> Instant | None:
+        return _only(self.session.row(_NEXT_TIMER))
+
+    def next_outbox(self) -> Instant | None:
+        return _only(self.session.row(_NEXT_OUTBOX))
+
+    def outbox_of(self, scope: str) -> list[OutboxRow]:
+        return [OutboxRow(*row) for row in self.session.rows(_OF_SCOPE, {"scope": scope})]
+
+    def outbox(
+        self, *, state: str | None = None, recipient: str | None = None, limit: int = 200
+    ) -> list[OutboxRow]:
+        """Newest first."""
+        where: list[str] = []
+        params: dict[str, Any] = {"limit": limit}
+        for name, value in (("state", state), ("recipient", recipient)):
+            if value is not None:
+                where.append(f"{name} = :{name}")
+                params[name] = value
+        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        text = f"{_SELECT}{condition} ORDER BY created_at DESC, id DESC LIMIT :limit"
+        return [OutboxRow(*row) for row in self.session.rows(sql(text), params)]
+
+    def outbox_row(self, id: str) -> OutboxRow | None:
+        row = self.session.row(_OUTBOX_ROW, {"id": id})
+        return OutboxRow(*row) if row else None
+
+    def oldest_waiting(self, now: Instant) -> tuple[Instant | None, Instant | None]:
+        """Held rows count: a restored copy that nobody released is late, and says so."""
+        params = {"now": now}
+        return _only(self.session.row(_OVERDUE, params)), _only(self.session.row(_UNDELIVERED, params))
+
+
+class TimerWriting(TimerReading):
+    """Writing, leasing and finishing timers and outbox rows."""
+
+    def set_timer(self, kind: str, key: str, due_at: Instant | None) -> None:
+        check_key("the timer", kind, key)
+        if due_at is None:
+            self.session.run(_DROP_TIMER, {"kind": kind, "key": key})
+        else:
+            params = {"kind": kind, "key": key, "due_at": due_at, "lease_until": 0, "lease_token": ""}
+            self.session.run(_SET_TIMER, params)
+
+    def lease_timers(
+        self, now: Instant, lease_until: Instant, token: str, limit: int, kinds: Sequence[str] | None = None
+    ) -> list[TimerRow]:
+        params: dict[str, Any] = {"now": now, "lease_until": lease_until, "token": token, "limit": limit}
+        if kinds is None:
+            rows = self.session.returning(_LEASE_ANY, params)
+        else:
+            rows = self.session.returning(_LEASE_KINDS, {**params, "kinds": list(kinds)})
+        return sorted((TimerRow(*row) for row in rows), key=lambda row: (row.due_at, row.kind, row.key))
+
+    def complete_timer(self, kind: str, key: str, token: str, next_due: Instant | None) -> bool:
+        params: dict[str, Any] = {"kind": kind, "key": key, "token": token}
+        if next_due is None:
+            return self.session.run(_FINISH_TIMER, params) > 0
+        return self.session.run(_REARM_TIMER, {**params, "due_at": next_due}) > 0
+
+    def complete_timers(self, token: str, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
+        finished = [{"kind": k, "key": key, "token": token} for k, key, due in timers if due is None]
+        armed = [
+            {"kind": k, "key": key, "token": token, "due_at": due}
+            for k, key, due in timers
+            if due is not None
+        ]
+        if finished:
+            self.session.many(_FINISH_TIMER, finished)
+        if armed:
+            self.session.many(_REARM_TIMER, armed)
+
+    def put_outbox(self, rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            check_key("the outbox row", row.id, row.key, row.scope)
+        if rows:
+            self.session.many(_PUT, [msgspec.structs.asdict(row) for row in rows])
+
+    def lease_outbox(
+        self, now: Instant, lease_until: Instant, token: str, limit: int, exclude_channels: Sequence[str] = ()
+    ) -> list[OutboxRow]:
+        params: dict[str, Any] = {"now": now, "lease_until": lease_until, "token": token, "limit": limit}
+        if exclude_channels:
+            rows = self.session.returning(_LEASE_SOME, {**params, "channels": list(exclude_channels)})
+        else:
+            rows = self.session.returning(_LEASE_ALL, params)
+        return sorted(
+            (OutboxRow(*row) for row in rows), key=lambda row: (row.urgency, row.not_before, row.id)
+        )
+
+    def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool:
+        params = {"id": id, "token": token, "state": state, "now": now, "error": error}
+        return self.session.run(_COMPLETE, params) > 0
+
+    def retry_outbox(self, id: str, token: str, not_before: Instant, error: str) -> bool:
+        params = {"id": id, "token": token, "not_before": not_before, "error": error}
+        return self.session.run(_RETRY, params) > 0
+
+    def withdraw_outbox(
+        self, scope: str, now: Instant, *, tag: str | None = None, recipient: str | None = None
+    ) -> int:
+        """Counts the rows that will certainly not leave.
+
+        A row on its way (its lease runs) may still arrive: its worker reports as usual, but it is not tried again.
+        """
+        only = ""
+        params: dict[str, Any] = {"scope": scope, "now": now}
+        for name, value in (("tag", tag), ("recipient", recipient)):
+            if value is not None:
+                only += f" AND {name} = :{name}"
+                params[name] = value
+        self.session.run(sql(_WITHDRAW_LEASED.replace("{only}", only)), params)
+        return self.session.run(sql(_WITHDRAW.replace("{only}", only)), params)
+
+    def hold_all(self) -> None:
+        self.session.run(_HELD, {"name": "held", "value": b"1"})
+        self.session.run(_HOLD, {})
+        self.session.run(_HOLD_TIMERS, {})
+
+    def release_held(self) -> int:
+        """Says how many outbox rows may now leave."""
+        self.session.run(_NOT_HELD_ANY_MORE, {})
+        return self.session.run(_RELEASE, {})
+
+
+def _only(row: Row | None) -> Instant | None:
+    return None if row is None or row[0] is None else int(row[0])

@@ -1,0 +1,8 @@
+"""Lets these tests use the helpers that start servers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
