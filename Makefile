@@ -27,11 +27,12 @@ setup: $(VENV)/.dev ## virtual environment with the test tools, and the programs
 run: $(VENV)/.runtime ## start Tocsin with a small demonstration, in the foreground; needs Python and nothing else
 	$(PY) -m tocsin.cli serve --demo
 
-check: $(VENV)/.dev ## format, lint, types, import rules; under a minute
-	$(PY) -m ruff format --check .
-	$(PY) -m ruff check .
-	$(PY) -m mypy
-	$(VENV)/bin/lint-imports
+check: $(VENV)/.dev ## format, lint, types, import rules, each to its end; under a minute
+	@failed=; \
+	for tool in "$(PY) -m ruff format --check ." "$(PY) -m ruff check ." "$(PY) -m mypy" "$(VENV)/bin/lint-imports"; do \
+		echo "$$tool"; $$tool || failed="$$failed$${failed:+, }$${tool#$(VENV)/bin/}"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "not clean: $$failed" >&2; exit 1; fi
 
 quick: $(VENV)/.dev ## the tests of two minutes: nothing slow, no browser, no real peers
 	$(PY) -m pytest -m "$(QUICK)" -n $(JOBS)

@@ -14,7 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tocsin.kernel.errors import Unusable
 
-SECRETS = ("database_url", "smtp_password", "ntfy_token", "slack_token", "twilio_auth_token", "pagerduty_routing_key", "webhook_secret")
+SECRETS = (
+    "database_url",
+    "smtp_password",
+    "ntfy_token",
+    "slack_token",
+    "twilio_auth_token",
+    "pagerduty_routing_key",
+    "webhook_secret",
+)
 
 
 class Settings(BaseModel):
@@ -27,7 +35,9 @@ class Settings(BaseModel):
     data: str = Field("tocsin-data", description="folder of the database and the keys")
     database_url: str = Field("", description="postgresql://… instead of SQLite in the data folder")
     policy: str = Field("", description="policy file that seeds an empty database")
-    public_url: str = Field("", description="address under which people reach Tocsin; links in pages are built on it")
+    public_url: str = Field(
+        "", description="address under which people reach Tocsin; links in pages are built on it"
+    )
     trusted_proxies: str = Field("", description="addresses of reverse proxies, separated by commas")
     heartbeat_url: str = Field("", description="outside watchdog that is pinged while the engine is not late")
     demo: bool = Field(False, description="a fictional organisation, no real channel")
@@ -52,7 +62,9 @@ class Settings(BaseModel):
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
 
-def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> Settings:
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None
+) -> Settings:
     """Puts the three sources together. Raises :class:`Unusable` with a sentence for a contradiction or a wrong value."""
     values: dict[str, Any] = {}
     path = file or Path("tocsin.toml")
@@ -72,7 +84,9 @@ def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file
             try:
                 values[name] = secret.read_text(encoding="utf-8").strip()
             except OSError as error:
-                raise Unusable(f"{variable}_FILE names a file that cannot be read: {error.strerror}", variable) from None
+                raise Unusable(
+                    f"{variable}_FILE names a file that cannot be read: {error.strerror}", variable
+                ) from None
     values.update({name: value for name, value in flags.items() if value is not None})
     try:
         return Settings(**values)

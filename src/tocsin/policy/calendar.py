@@ -35,7 +35,7 @@ ELAPSED, BUSINESS, BUSINESS_DAYS, MONTHS = "elapsed", "business", "business_days
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 _HINT = "write it like 90s, 15m, 4h, 3d, 1 week, 4h business, 2 business days, 1 month or 1 quarter"
-_SHAPE = re.compile(r"(\d{1,6})\s*(business\s+)?([a-z]+)(\s+business)?", re.ASCII)
+_SHAPE = re.compile(r"(\d{1,10})\s*(business\s+)?([a-z]+)(\s+business)?", re.ASCII)
 _UNITS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), ("s", SECOND)),
     **dict.fromkeys(("m", "min", "minute", "minutes"), ("m", MINUTE)),
@@ -245,7 +245,9 @@ class BusinessCalendar:
 
     def is_open(self, at: Instant) -> bool:
         """Whether ``at`` lies in working hours (their end does not)."""
-        return any(start <= at < end for start, end in self._day(self._date(at)))
+        today = self._date(at)
+        # tomorrow's may have begun: clocks that go back over midnight show yesterday's date again
+        return any(start <= at < end for day in (today, today + 1) for start, end in self._day(day))
 
     def next_opening(self, at: Instant) -> Instant:
         """``at`` itself in working hours, else when they next begin."""

@@ -123,7 +123,8 @@ class RecordWriting(RecordReading):
     def put_record(self, row: RecordRow) -> None:
         check_key("the record", row.kind, row.id, row.lookup)
         self.session.run(_PUT_RECORD, msgspec.structs.asdict(row))
-        self._count("records")
+        if not row.expires_at:  # what ends by itself (sessions, links) is nothing that caches hold
+            self._count("records")
 
     def delete_record(self, kind: str, id: str) -> bool:
         deleted = self.session.run(_DELETE_RECORD, {"kind": kind, "id": id}) > 0

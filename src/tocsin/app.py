@@ -1,0 +1,162 @@
+"""The composition root: settings become a store, channels, an engine, a loop and a web application."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from tocsin.catalogue.people import Person
+from tocsin.engine.engine import Engine
+from tocsin.engine.loop import Loop
+from tocsin.engine.receiving import Integration
+from tocsin.identity.passwords import hash_password
+from tocsin.identity.sessions import SIGN_IN_LINK_LIFETIME, SignInLink, secret_id
+from tocsin.identity.tokens import key_hash, make_token
+from tocsin.incidents.organisation import demo_organisation, record_of, to_records
+from tocsin.kernel.clock import Clock, ScaledClock, SystemClock
+from tocsin.kernel.codec import encode
+from tocsin.kernel.errors import Refused, Unusable
+from tocsin.kernel.ports import Channel, RecordRow, Store
+from tocsin.kernel.randomness import SystemRandomness, token, ulid
+from tocsin.policy.load import default_policy_text, load_policy
+from tocsin.providers.console import ConsoleChannel
+from tocsin.providers.smtp import SmtpChannel, SmtpConfig
+from tocsin.settings import Settings
+from tocsin.store import open_store
+
+DEMO_FACTOR = 10
+"""how much faster than the wall clock the demonstration's clock runs"""
+DEMO_PERSON = "chiara"
+DEMO_PASSWORD = "checkout-is-burning"
+DEMO_KEY = "demo0integration0key0000000000000"
+
+
+class Tocsin(msgspec.Struct):
+    """Everything that runs in one process. ``secrets`` shown once (sign-in link, keys) are in ``notes``."""
+
+    settings: Settings
+    engine: Engine
+    loop: Loop
+    store: Store
+    phone: ConsoleChannel
+    notes: dict[str, str]
+
+    def close(self) -> None:
+        """Stops the loop, then closes the store."""
+        self.loop.stop()
+        self.store.close()
+
+
+def build(settings: Settings) -> Tocsin:
+    """Puts the parts together and seeds an empty database. Raises :class:`TocsinError` with a sentence."""
+    folder = Path(settings.data)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings.database_url or str(folder))
+    store.migrate()
+    _own_database(store, settings.demo)
+    secret = key_file(folder)
+    clock: Clock = ScaledClock(DEMO_FACTOR) if settings.demo else SystemClock()
+    phone = ConsoleChannel()
+    engine = Engine(
+        store, clock, SystemRandomness(), channels_of(settings, phone), secret=secret, public_url=settings.url
+    )
+    loop = Loop(engine, longest_sleep=0.2 if settings.demo else 1.0)
+    engine.seed_policy(policy_text(settings))
+    notes = _first_start(engine, store, secret, settings)
+    return Tocsin(settings, engine, loop, store, phone, notes)
+
+
+def policy_text(settings: Settings) -> str:
+    """The policy file that seeds an empty database, checked; the default without one."""
+    if not settings.policy:
+        return default_policy_text()
+    try:
+        text = Path(settings.policy).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(f"the policy file {settings.policy} cannot be read: {error}", "policy") from None
+    load_policy(text, settings.policy)
+    return text
+
+
+def channels_of(settings: Settings, phone: ConsoleChannel) -> dict[str, Channel]:
+    """The channels that are configured; a demonstration has its phone alone."""
+    channels: dict[str, Channel] = {"console": phone}
+    if settings.smtp_host and not settings.demo:
+        channels["email"] = SmtpChannel(
+            SmtpConfig(
+                settings.smtp_host,
+                settings.smtp_port,
+                settings.smtp_user,
+                settings.smtp_password,
+                settings.smtp_from,
+                settings.smtp_tls,
+            )
+        )
+    return channels
+
+
+def key_file(folder: Path) -> bytes:
+    """The installation's secret, 32 bytes in a file outside the database that only its owner can read."""
+    path = folder / "tocsin.key"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+    secret = path.read_bytes()
+    if len(secret) < 32:
+        raise Unusable(
+            f"{path} is shorter than 32 bytes; restore it from the backup, or remove it to make a new one",
+            "key file",
+        )
+    return secret
+
+
+def _own_database(store: Store, demo: bool) -> None:
+    mark = store.read(lambda r: r.meta("demo"))
+    used = store.read(lambda r: r.document("policy", "policy")) is not None
+    if demo and used and mark is None:
+        store.close()
+        raise Refused(
+            "this database is not a demonstration's; start the demonstration with a data folder of its own (--data DIR)"
+        )
+    if not demo and mark is not None:
+        store.close()
+        raise Refused("this database belongs to a demonstration; choose another data folder (--data DIR)")
+    if demo and mark is None:
+        store.write(lambda tx: tx.put_meta("demo", b"1"))
+
+
+def _first_start(engine: Engine, store: Store, secret: bytes, settings: Settings) -> dict[str, str]:
+    now, randomness = engine.clock.now(), engine.randomness
+    notes: dict[str, str] = {}
+    if store.read(lambda r: r.records("person")):
+        return notes
+    rows: list[RecordRow] = []
+    if settings.demo:
+        rows += to_records(demo_organisation(now), now)
+        person, key = DEMO_PERSON, DEMO_KEY
+        rows.append(RecordRow("password", person, "", hash_password(DEMO_PASSWORD).encode(), now))
+        notes["password"] = DEMO_PASSWORD
+    else:
+        person, key = "owner", token(randomness, 192)
+        rows.append(record_of(owner_person(), now))
+        link = token(randomness)
+        sign_in = SignInLink(secret_id(link), person, now + SIGN_IN_LINK_LIFETIME)
+        rows.append(RecordRow("sign_in_link", sign_in.id, sign_in.id, encode(sign_in), now, sign_in.expires))
+        notes["sign_in"] = f"{settings.url}/sign-in/{link}"
+    integration = Integration(ulid(randomness, now), "PagerDuty Events v2", "pagerduty", created_at=now)
+    rows.append(RecordRow("integration", integration.id, key_hash(key, secret), encode(integration), now))
+    shown, stored = make_token(
+        randomness, ulid(randomness, now), person, ("respond", "silence"), now, name="first start"
+    )
+    rows.append(RecordRow("token", stored.id, stored.hash, encode(stored), now))
+    engine.put_records(rows)
+    return notes | {"person": person, "integration_key": key, "token": shown}
+
+
+def owner_person() -> Person:
+    """The first account: it owns the installation and has no channel yet."""
+    return Person("owner", "Owner", login="owner", role="owner")
