@@ -125,7 +125,10 @@ def judge(suite: Suite, code: int, seconds: int, closing: str, hung: bool) -> Ou
 
 def end_group(process: subprocess.Popen[str]) -> None:
     """Asks the suite's process group to end, then makes it: a hung test may hold servers of its own."""
-    for number in (signal.SIGTERM, signal.SIGKILL):  # the second in any case: its children may outlive the leader
+    for number in (
+        signal.SIGTERM,
+        signal.SIGKILL,
+    ):  # the second in any case: its children may outlive the leader
         try:
             os.killpg(process.pid, number)
             process.wait(GRACE)

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import postgres_server
 import pytest
 
+import postgres_server
 from tocsin.store.postgres import PostgresStore
 from tocsin.store.sqlite import SqliteStore
 

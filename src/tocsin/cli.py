@@ -88,6 +88,8 @@ def serve(**flags: Any) -> None:
             port=settings.port,
             log_level="warning",
             access_log=False,
+            lifespan="off",
+            ws="none",
             timeout_graceful_shutdown=3,
         )
     finally:

@@ -122,7 +122,7 @@ def test_the_installed_program_says_its_version(installed: Path, wheel: Path, tm
 
 def test_the_installed_program_serves_its_pages_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     with TocsinProcess(tmp_path / "data", program=[str(installed)]) as server:
-        for path in ("/healthz", "/readyz", "/metrics", "/status", "/api/openapi.json", "/api/docs"):
+        for path in ("/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"):
             assert server.get(path)[0] == 200, path
         status, page = server.get("/")  # a stranger is led to the sign-in page
         assert status == 200

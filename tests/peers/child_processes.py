@@ -200,6 +200,21 @@ class TocsinProcess:
             raise AssertionError(f"{error}; it wrote:\n{self.output}") from None
         return found[0]
 
+    @property
+    def token(self) -> str:
+        """The API token it printed at its first start."""
+        return self._said("API token")
+
+    @property
+    def integration_key(self) -> str:
+        """The Events v2 routing key it printed at its first start."""
+        return self._said("Events v2 routing key")
+
+    def _said(self, what: str) -> str:
+        """The word after ``what:`` in its output."""
+        wait_until(lambda: f"{what}: " in self.output, f"the server prints its {what}", 10)
+        return self.output.split(f"{what}: ", 1)[1].split()[0]
+
     def _links(self) -> list[str]:
         """Links with something as long as a token after the host, printed ones before those in private files."""
         texts = [self.output]

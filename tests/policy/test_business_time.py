@@ -32,11 +32,19 @@ def shown(instant: Instant) -> str:
     ("start", "duration", "due"),
     [
         ("2026-03-03T14:00", "2 business days", "Thu 2026-03-05 14:00"),
-        ("2026-03-07T11:00", "2 business days", "Wed 2026-03-11 09:00"),  # Saturday counts from Monday's opening
+        (
+            "2026-03-07T11:00",
+            "2 business days",
+            "Wed 2026-03-11 09:00",
+        ),  # Saturday counts from Monday's opening
         ("2026-03-03T17:00", "1 business day", "Thu 2026-03-05 09:00"),  # at closing it is closed
         ("2026-03-03T07:00", "1 business day", "Wed 2026-03-04 09:00"),
         ("2026-03-06T16:00", "4h business", "Mon 2026-03-09 12:00"),
-        ("2026-03-03T13:00", "4h business", "Tue 2026-03-03 17:00"),  # done exactly at closing: due at closing
+        (
+            "2026-03-03T13:00",
+            "4h business",
+            "Tue 2026-03-03 17:00",
+        ),  # done exactly at closing: due at closing
         ("2026-03-03T13:01", "4h business", "Wed 2026-03-04 09:01"),
         ("2026-03-03T20:00", "30m business", "Wed 2026-03-04 09:30"),
         ("2026-12-24T16:00", "2h business", "Mon 2026-12-28 10:00"),  # Christmas and a weekend between
@@ -105,7 +113,9 @@ def test_a_day_that_the_calendar_of_a_place_left_out_is_no_working_day() -> None
     apia = BusinessCalendar.standard("Pacific/Apia")  # there was no Friday 30 December 2011
     start = from_datetime(datetime(2011, 12, 29, 16, tzinfo=ZoneInfo("Pacific/Apia")))
     due = apia.add(start, Duration.parse("1 business day"))
-    assert datetime.fromtimestamp(due / 1e6, ZoneInfo("Pacific/Apia")).isoformat() == "2012-01-02T16:00:00+14:00"
+    assert (
+        datetime.fromtimestamp(due / 1e6, ZoneInfo("Pacific/Apia")).isoformat() == "2012-01-02T16:00:00+14:00"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +129,9 @@ def test_a_day_that_the_calendar_of_a_place_left_out_is_no_working_day() -> None
         ("UTC", (((540, 1020),),) * 5, frozenset(), "7 weekdays"),
     ],
 )
-def test_a_calendar_that_cannot_work_is_refused(zone: str, hours: tuple, holidays: frozenset[str], hint: str) -> None:
+def test_a_calendar_that_cannot_work_is_refused(
+    zone: str, hours: tuple, holidays: frozenset[str], hint: str
+) -> None:
     with pytest.raises(Unusable) as refused:
         BusinessCalendar(zone, hours, holidays)
     assert hint in refused.value.sentence
@@ -178,7 +190,9 @@ def calendars(draw: st.DrawFn) -> tuple[BusinessCalendar, str]:
 
 @given(calendars(), st.integers(1440, 4 * 1440), st.integers(1, 600))
 @settings(max_examples=80, deadline=None)
-def test_business_time_agrees_with_counting_minutes(chosen: tuple[BusinessCalendar, str], offset: int, length: int) -> None:
+def test_business_time_agrees_with_counting_minutes(
+    chosen: tuple[BusinessCalendar, str], offset: int, length: int
+) -> None:
     calendar, first = chosen
     origin, is_open = open_minutes(calendar, first)
     start = origin + offset * MINUTE
@@ -204,7 +218,9 @@ def test_business_time_agrees_with_counting_minutes(chosen: tuple[BusinessCalend
 def test_business_time_adds_up(chosen: tuple[BusinessCalendar, str], offset: int, one: int, two: int) -> None:
     calendar, first = chosen
     start = parse_instant(f"{first}T00:00:00Z") + offset * MINUTE
-    stepwise = calendar.add(calendar.add(start, Duration("business", one * MINUTE)), Duration("business", two * MINUTE))
+    stepwise = calendar.add(
+        calendar.add(start, Duration("business", one * MINUTE)), Duration("business", two * MINUTE)
+    )
     at_once = calendar.add(start, Duration("business", (one + two) * MINUTE))
     # nothing more to count, from a closing on, moves to the next opening: the same point of business time
     assert calendar.business_between(min(stepwise, at_once), max(stepwise, at_once)) == 0
@@ -220,7 +236,12 @@ def test_business_days_add_up_where_all_days_are_alike(offset: int, one: int, tw
     assert stepwise == BERLIN.add(start, Duration("business_days", one + two))
 
 
-@given(calendars(), st.integers(0, 8 * 1440), st.integers(0, 2_000), st.sampled_from(["2 business days", "90m business", "1 month", "4h"]))
+@given(
+    calendars(),
+    st.integers(0, 8 * 1440),
+    st.integers(0, 2_000),
+    st.sampled_from(["2 business days", "90m business", "1 month", "4h"]),
+)
 @settings(max_examples=80, deadline=None)
 def test_who_starts_later_is_never_due_earlier(
     chosen: tuple[BusinessCalendar, str], offset: int, later: int, duration: str

@@ -97,7 +97,10 @@ def test_who_is_paged_while_nobody_acknowledges() -> None:
 @pytest.mark.semantics(12)
 def test_a_p3_climbs_in_business_time_and_a_p4_interrupts_nobody() -> None:
     medium, low = POLICY.severities["P3"].escalation, POLICY.severities["P4"].escalation
-    assert chain("P3")[1:] == [("1h business", ("engineering_lead",)), ("2h business", ("engineering_manager",))]
+    assert chain("P3")[1:] == [
+        ("1h business", ("engineering_lead",)),
+        ("2h business", ("engineering_manager",)),
+    ]
     assert (medium.hours, medium.repeat_every) == ("business", is_("1 business day"))
     assert [(step.targets, step.quiet) for step in low.steps] == [(("on_call",), True)]
     assert (low.when_missed, low.digest_to, low.repeat_every) == ("digest", "engineering_lead", None)
@@ -133,9 +136,16 @@ def test_late_updates_are_chased_and_then_escalated() -> None:
 @pytest.mark.semantics(29, 30)
 def test_team_war_room_and_stand_ups() -> None:
     severities = POLICY.severities
-    assert [severities[name].activate_team for name in severities] == ["at_once", "proposed", "by_hand", "by_hand"]
+    assert [severities[name].activate_team for name in severities] == [
+        "at_once",
+        "proposed",
+        "by_hand",
+        "by_hand",
+    ]
     assert [severities[name].war_room for name in severities] == [True, False, False, False]
-    stand_ups = {name: len(terms.stand_ups.at) if terms.stand_ups else 0 for name, terms in severities.items()}
+    stand_ups = {
+        name: len(terms.stand_ups.at) if terms.stand_ups else 0 for name, terms in severities.items()
+    }
     assert stand_ups == {"P1": 3, "P2": 3, "P3": 1, "P4": 0}
 
 
@@ -143,7 +153,11 @@ def test_team_war_room_and_stand_ups() -> None:
 @pytest.mark.guide("REC-4")
 def test_the_figures_of_alerts() -> None:
     alerts, self_resolve = POLICY.alerts, POLICY.self_resolve
-    assert (alerts.expire_after, alerts.group_window, alerts.group_at_most) == (is_("5m"), is_("30m"), is_("24h"))
+    assert (alerts.expire_after, alerts.group_window, alerts.group_at_most) == (
+        is_("5m"),
+        is_("30m"),
+        is_("24h"),
+    )
     assert (alerts.flapping_hold, alerts.watch_after_resolved) == (is_("2m"), is_("2h"))
     assert (self_resolve.clear_for, self_resolve.reopen_within) == (is_("5m"), is_("30m"))
     assert self_resolve.severities == ("P3", "P4")
@@ -212,7 +226,11 @@ def test_what_validation_gates(severity: str, kind: str, gate: str) -> None:
 @pytest.mark.guide("ROL-1", "ROL-2")
 def test_the_incident_commander() -> None:
     role = POLICY.roles["incident_commander"]
-    assert (role.authority, role.source, role.standby) == ("full", "commander_rotation", "secondary_commander")
+    assert (role.authority, role.source, role.standby) == (
+        "full",
+        "commander_rotation",
+        "secondary_commander",
+    )
     assert role.rotation == "weekly, among senior engineers"
     assert len(role.tasks) == 4
 
@@ -349,7 +367,11 @@ def test_the_post_mortem_and_who_attends() -> None:
 @pytest.mark.semantics(37)
 @pytest.mark.parametrize(
     ("category", "within", "status"),
-    [("immediate", "1 week", "1 week"), ("short_term", "1 month", "2 weeks"), ("long_term", "1 quarter", "1 month")],
+    [
+        ("immediate", "1 week", "1 week"),
+        ("short_term", "1 month", "2 weeks"),
+        ("long_term", "1 quarter", "1 month"),
+    ],
 )
 def test_the_categories_of_actions(category: str, within: str, status: str) -> None:
     terms = POLICY.actions.category(category)

@@ -1,6 +1,6 @@
 """The conditions of severity rules, and patterns that cannot be made to run for ever.
 
-A pattern is a regular expression of a safe kind: no look-around, no back-references, no repeat inside a repeat, and a
+A pattern is a regular expression of a safe kind: no look-around, no back-references, no repeats or alternatives inside a repeat, and a
 bounded amount of work (see :data:`BUDGET`), because what it is matched against is written by strangers. It is matched
 anywhere in the text, without regard to letter case, against the first :data:`LONGEST` characters.
 """
@@ -183,11 +183,13 @@ def _work(tree: Any, inside: bool = False) -> int:
     for operation, argument in tree:
         if operation in (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT):
             low, high, body = argument
-            if high > 1 and inside:
+            if inside:
                 raise re.error("a repeat inside a repeat can take for ever")
             ways = 1 + min(int(high), LONGEST) - min(int(low), LONGEST)
             total *= ways * _work(body, inside or high > 1)
         elif operation is ops.BRANCH:
+            if inside:
+                raise re.error("alternatives inside a repeat can take for ever")
             total *= sum(_work(branch, inside) for branch in argument[1])
         elif operation is ops.SUBPATTERN:
             total *= _work(argument[3], inside)

@@ -124,6 +124,8 @@ class Document:
             return [
                 self._plain(item, (*path, index), (*around, node)) for index, item in enumerate(node.value)
             ]
+        if not node.value.isascii() and any("\ud800" <= character <= "\udfff" for character in node.value):
+            self._refuse(node, "there is half a character (a lone surrogate): write the whole one")
         return self._scalar(node)
 
     def _refuse(self, node: yaml.Node, sentence: str) -> None:

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tocsin.kernel.errors import Unusable
-from tocsin.policy.calendar import WEEKDAYS, BusinessCalendar, Duration, Minutes, business_calendar
+from tocsin.policy.calendar import (
+    WEEKDAYS,
+    BusinessCalendar,
+    Duration,
+    Minutes,
+    business_calendar,
+    zone_named,
+)
 from tocsin.policy.conditions import Condition
 from tocsin.policy.terms import Allowed, Elapsed, ElapsedSome, Name, Percent, Terms, Text, WallTime, one_of
 from tocsin.policy.wording import (
@@ -84,12 +92,30 @@ class WeeklyHours(Terms):
     sunday: Hours = ()
 
 
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError(f"the holiday {text!r} is not a date: write it like 2026-12-25") from None
+
+
+IsoDate = Annotated[str, AfterValidator(_date)]
+
+
+def _zone(name: str) -> str:
+    try:
+        zone_named(name)
+    except Unusable as error:
+        raise ValueError(error.sentence) from None
+    return name
+
+
 class CalendarTerms(Terms):
     """Working time of one office: an IANA ``zone``, ``hours`` on its wall clocks, ``holidays`` as ISO dates."""
 
-    zone: Text
+    zone: Annotated[str, AfterValidator(_zone)]
     hours: WeeklyHours
-    holidays: frozenset[str] = frozenset()
+    holidays: frozenset[IsoDate] = frozenset()
 
     @model_validator(mode="after")
     def _usable(self) -> CalendarTerms:

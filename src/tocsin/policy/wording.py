@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import model_validator
+from pydantic import field_validator
 
 from tocsin.policy.terms import Terms, Text, one_of
 
@@ -57,13 +57,13 @@ class Wording(Terms):
     def blanks(self) -> tuple[str, ...]:
         return blanks_in(f"{self.subject}\n{self.text}")
 
-    @model_validator(mode="after")
-    def _braces(self) -> Wording:
-        for text in (self.subject, self.text):
-            rest = BLANK.sub("", text)
-            if "{{" in rest or "}}" in rest:
-                raise ValueError("a blank is not closed: write it like {{ name }}")
-        return self
+    @field_validator("subject", "text")
+    @classmethod
+    def _closed(cls, value: str) -> str:
+        rest = BLANK.sub("", value)
+        if "{{" in rest or "}}" in rest:
+            raise ValueError("a blank is not closed: write it like {{ name }}")
+        return value
 
 
 class Template(Terms):

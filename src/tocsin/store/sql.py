@@ -11,7 +11,7 @@ No statement asks the database what time it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -76,6 +76,10 @@ class Session(Protocol):
         ...
 
     def many(self, statement: Statement, params: Sequence[Params]) -> None: ...
+    def stream(self, text: str) -> Iterator[Row]:
+        """The rows of a query without holding all of them at once."""
+        ...
+
     def next_number(self, series: str) -> int: ...
     def lock_positions(self) -> None:
         """Makes the positions given from here to the end of the transaction follow all those given before."""

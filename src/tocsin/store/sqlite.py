@@ -14,15 +14,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tocsin.kernel.clock import Instant
+from tocsin.kernel.clock import MILLISECOND, Instant, SystemClock
 from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Busy, Conflict, Refused, TocsinError, Unusable
 from tocsin.kernel.ports import Reader, Transaction
@@ -43,7 +42,7 @@ QUEUE_LIMIT = 10_000
 """works that may wait; beyond, senders are told to come back later"""
 GROUP_LIMIT = 512
 """works that share a commit at most"""
-GROUP_SECONDS = 0.008
+GROUP_TIME = 8 * MILLISECOND
 """how long a group may go on taking works before it commits"""
 CHECKPOINT_CHANGES = 10_000
 CHECKPOINT_COMMITS = 1_000
@@ -110,6 +109,10 @@ class SqliteSession:
         self.failed = self.failed or meant
         return meant
 
+    def stream(self, text: str) -> Iterator[Row]:
+        """The rows of a query, one after another."""
+        yield from self.connection.execute(text)
+
     def next_number(self, series: str) -> int:
         return int(self.rows(_NEXT_NUMBER, {"name": f"number:{series}"})[0][0])
 
@@ -169,6 +172,7 @@ class SqliteStore:
         elif not self.path.exists():
             raise Unusable(f"there is no database at {self.path}. Check the data folder.", str(self.path))
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._clock = SystemClock()
         self._listeners = Listeners()
         self._readers: deque[Any] = deque()
         self._closed = False
@@ -281,7 +285,7 @@ class SqliteStore:
         commit = _Outcome()
         with commit:
             connection.execute("BEGIN IMMEDIATE")
-        until = time.monotonic() + GROUP_SECONDS
+        until = self._clock.now() + GROUP_TIME
         while work is not None:
             if work.future.set_running_or_notify_cancel():
                 outcome = _Outcome()
@@ -291,7 +295,7 @@ class SqliteStore:
                     if not connection.in_transaction:
                         # a full disk makes SQLite roll the whole group back by itself
                         commit.error = outcome.error or Busy("the database gave the transaction up")
-            if len(done) >= GROUP_LIMIT or time.monotonic() > until:
+            if len(done) >= GROUP_LIMIT or self._clock.now() > until:
                 break
             try:
                 work = self._queue.get_nowait()
@@ -392,6 +396,10 @@ class SqliteStore:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
+
+    def session_on(self, connection: Any) -> SqliteSession:
+        """A session on a connection of :meth:`engine`."""
+        return SqliteSession(connection)
 
     def _integrity(self) -> list[str]:
         connection = self._connect(writing=False)

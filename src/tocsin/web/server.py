@@ -72,7 +72,7 @@ def incident_json(incident: Incident) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.to_builtins(incident)
     for name in ("policy", "reminded", "runs", "failed"):
         body.pop(name)
-    for name in [name for name in body if name.endswith("_at") or name.endswith("_from")]:
+    for name in [name for name in body if name.endswith(("_at", "_from"))]:
         body[name] = to_iso(body[name]) if body[name] else None
     body["name"] = incident.name
     return body
@@ -240,6 +240,9 @@ class Web:
             lambda: auth.principal_of(self.engine, request, csrf=str(form.get("csrf", "")))
         )
         return principal, session
+
+    def _principal(self, request: Request, csrf: str) -> Principal:
+        return auth.principal_of(self.engine, request, csrf=csrf)
 
     async def sign_in(self, request: Request) -> Response:
         if request.method == "GET":

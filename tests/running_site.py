@@ -1,0 +1,97 @@
+"""A real server on a free loopback port, with the demonstration's organisation and its phone."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import uvicorn
+
+from tocsin.app import DEMO_KEY, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
+from tocsin.settings import Settings
+from tocsin.web.server import build_app
+
+
+class Site:
+    """The running server: ``url``, its parts, and a few things that a person or a sender does."""
+
+    def __init__(self, url: str, tocsin: Tocsin) -> None:
+        self.url, self.tocsin, self.token = url, tocsin, tocsin.notes["token"]
+        self.login, self.password, self.key = DEMO_PERSON, DEMO_PASSWORD, DEMO_KEY
+
+    def api(self, method: str, path: str, **more) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
+        return httpx2.request(method, self.url + path, headers=headers, timeout=10, **more)
+
+    def alert(
+        self, summary: str, key: str, action: str = "trigger", component: str = "payments"
+    ) -> httpx2.Response:
+        event = {"routing_key": self.key, "event_action": action, "dedup_key": key}
+        event["payload"] = {
+            "summary": summary,
+            "source": "probe",
+            "severity": "critical",
+            "component": component,
+        }
+        return httpx2.post(self.url + "/v2/enqueue", json=event, timeout=10)
+
+    def wait_for(self, what, seconds: float = 10):
+        """Polls until ``what()`` is true and answers it: deliveries happen on threads of their own."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := what():
+                return found
+            time.sleep(0.02)
+        raise AssertionError("it did not happen in time")
+
+    def page_for(self, person: str):
+        return self.wait_for(
+            lambda: next((m for m in self.tocsin.phone.messages if m.to == person and m.ack_url), None)
+        )
+
+    def signed_in(self) -> tuple[httpx2.Client, str]:
+        client = httpx2.Client(base_url=self.url, follow_redirects=True, timeout=10)
+        page = client.post("/sign-in", data={"login": self.login, "password": self.password})
+        return client, re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Site]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tocsin = build(Settings(data=str(folder), port=port, demo=True))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build_app(tocsin.engine, phone=tocsin.phone, label="Demonstration"),
+            port=port,
+            log_level="error",
+            ws="none",
+            lifespan="off",
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    tocsin.loop.start()
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield Site(f"http://127.0.0.1:{port}", tocsin)
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join(timeout=10)
+        tocsin.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with running(tmp_path) as one:
+        yield one
