@@ -117,12 +117,12 @@ def _start() -> tuple[Path, int]:
         for path in (folder, folder / "users"):
             shutil.chown(path, "postgres", "postgres")
     subprocess.run(
-        [*as_user, folder_of_binaries / "initdb", "-D", folder / "data", "-U", "tocsin", "-A", "trust"]
-        + ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+        [*as_user, folder_of_binaries / "initdb", "-D", folder / "data", "-U", "tocsin", "-A", "trust",
+         "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
         check=True,
         capture_output=True,
         cwd="/",
-    )
+    )  # fmt: skip
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

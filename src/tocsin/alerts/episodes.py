@@ -29,7 +29,11 @@ def advance(row: AlertRow | None, alert: Alert, now: Instant, *, integration: st
         return Advanced(None, "stale", "older than what is known of this alert, by the source's own time")
     if alert.action == "resolve":
         if row is None:
-            return Advanced(_new(alert, now, integration, status="resolved"), "late_resolve", "nothing was open for this key; kept, nobody is paged")
+            return Advanced(
+                _new(alert, now, integration, status="resolved"),
+                "late_resolve",
+                "nothing was open for this key; kept, nobody is paged",
+            )
         row.last_at, row.source_at = now, alert.source_at or row.source_at
         if row.status != "firing":
             return Advanced(row, "late_resolve", f"it was {row.status} already")
@@ -73,4 +77,6 @@ def _begin(row: AlertRow, alert: Alert, now: Instant) -> None:
     row.severity, row.summary = alert.severity, alert.summary
     row.started_at, row.received_at, row.last_at = alert.started_at or now, now, now
     row.source_at, row.ends_at = alert.source_at, alert.ends_at
-    row.body = encode({"labels": alert.labels, "links": alert.links, "details": alert.details, "source": alert.source})
+    row.body = encode(
+        {"labels": alert.labels, "links": alert.links, "details": alert.details, "source": alert.source}
+    )

@@ -35,7 +35,10 @@ def compiled(expression: str) -> re.Pattern[str]:
     if len(expression) > MAX_EXPRESSION:
         raise Unusable(f"the expression is longer than {MAX_EXPRESSION} characters; shorten it", "matchers")
     if _NESTED.search(expression):
-        raise Unusable(f"the expression {expression[:60]!r} repeats a repetition, which can take for ever; write it flat", "matchers")
+        raise Unusable(
+            f"the expression {expression[:60]!r} repeats a repetition, which can take for ever; write it flat",
+            "matchers",
+        )
     try:
         return re.compile(expression)
     except re.error as error:

@@ -42,7 +42,9 @@ class Routed(msgspec.Struct, frozen=True):
     reason: str
 
 
-def route(alert: Alert, integration: Defaults, routes: Sequence[Route], services: Mapping[str, Any]) -> Routed:
+def route(
+    alert: Alert, integration: Defaults, routes: Sequence[Route], services: Mapping[str, Any]
+) -> Routed:
     """The first route that fits, else the integration's defaults. Group key: the route and the values of its labels.
 
     Without labels to group by, alerts of one service make one group, and those of no service one for each alert.
@@ -51,10 +53,20 @@ def route(alert: Alert, integration: Defaults, routes: Sequence[Route], services
         if one.integration in ("", integration.id) and all_match(one.matchers, alert.labels):
             service = one.service or alert.service or integration.service
             policy = one.escalation_policy or integration.escalation_policy
-            return Routed(one.id, service, policy, _group(one.id, one.group_by, alert, service), f"route {one.name}")
+            return Routed(
+                one.id, service, policy, _group(one.id, one.group_by, alert, service), f"route {one.name}"
+            )
     service = alert.service if alert.service in services or not integration.service else integration.service
-    why = "the alert names the service" if service and service == alert.service else "the integration's default"
-    return Routed("", service, integration.escalation_policy, _group(f"default/{integration.id}", integration.group_by, alert, service), why)
+    why = (
+        "the alert names the service" if service and service == alert.service else "the integration's default"
+    )
+    return Routed(
+        "",
+        service,
+        integration.escalation_policy,
+        _group(f"default/{integration.id}", integration.group_by, alert, service),
+        why,
+    )
 
 
 def _group(route_id: str, group_by: Sequence[str], alert: Alert, service: str) -> str:

@@ -54,11 +54,21 @@ def check_silence(silence: Silence) -> Silence:
     return silence
 
 
-def silenced_by(labels: Mapping[str, str], silences: Sequence[Silence], now: Instant, *, integration: str) -> Quiet | None:
+def silenced_by(
+    labels: Mapping[str, str], silences: Sequence[Silence], now: Instant, *, integration: str
+) -> Quiet | None:
     """The silence that covers an alert now, or None."""
     for silence in silences:
-        if silence.integration in ("", integration) and silence.starts_at <= now < silence.ends_at and all_match(silence.matchers, labels):
-            return Quiet(f"silenced by {silence.author} until {to_iso(silence.ends_at)}: {silence.reason}", silence.ends_at, silence.id)
+        if (
+            silence.integration in ("", integration)
+            and silence.starts_at <= now < silence.ends_at
+            and all_match(silence.matchers, labels)
+        ):
+            return Quiet(
+                f"silenced by {silence.author} until {to_iso(silence.ends_at)}: {silence.reason}",
+                silence.ends_at,
+                silence.id,
+            )
     return None
 
 
@@ -66,5 +76,9 @@ def maintenance_of(service: str, windows: Sequence[Maintenance], now: Instant) -
     """The maintenance window of a service now, or None."""
     for window in windows:
         if service in window.services and window.starts_at <= now < window.ends_at:
-            return Quiet(f"maintenance by {window.author} until {to_iso(window.ends_at)}: {window.reason}", window.ends_at, window.id)
+            return Quiet(
+                f"maintenance by {window.author} until {to_iso(window.ends_at)}: {window.reason}",
+                window.ends_at,
+                window.id,
+            )
     return None

@@ -52,7 +52,14 @@ def link_lookup(token: str) -> str:
 
 
 def compose(
-    tx: Transaction, rows: list[OutboxRow], directory: Directory, now: Instant, *, secret: bytes, public_url: str, token: str,
+    tx: Transaction,
+    rows: list[OutboxRow],
+    directory: Directory,
+    now: Instant,
+    *,
+    secret: bytes,
+    public_url: str,
+    token: str,
 ) -> list[Parcel]:
     """Messages for leased rows. Pages of one person by one channel become one; what is moot is withdrawn here."""
     parcels: list[Parcel] = []
@@ -86,24 +93,51 @@ def _incident(tx: Reader, loaded: dict[str, Incident | None], incident_id: str) 
     return loaded[incident_id]
 
 
-def _message(tx: Transaction, parcel: Parcel, loaded: dict[str, Incident | None], directory: Directory, now: Instant, secret: bytes, public_url: str) -> Message:
+def _message(
+    tx: Transaction,
+    parcel: Parcel,
+    loaded: dict[str, Incident | None],
+    directory: Directory,
+    now: Instant,
+    secret: bytes,
+    public_url: str,
+) -> Message:
     row = parcel.row
     person = directory.people.get(row.recipient)
     zone = person.zone if person else "UTC"
     body: dict[str, Any] = decode(row.payload)
-    ids = list(dict.fromkeys([body.get("incident", ""), *(decode(other.payload)["incident"] for other in parcel.joined)]))
+    ids = list(
+        dict.fromkeys(
+            [body.get("incident", ""), *(decode(other.payload)["incident"] for other in parcel.joined)]
+        )
+    )
     listed = [incident for one in ids if (incident := _incident(tx, loaded, one)) is not None]
     if row.effect == "test" or not listed:
-        return Message(row.key, row.address, "Test page from Tocsin", str(body.get("text", "This is a test page.")), "Tocsin test page", row.urgency, "test")
+        return Message(
+            row.key,
+            row.address,
+            "Test page from Tocsin",
+            str(body.get("text", "This is a test page.")),
+            "Tocsin test page",
+            row.urgency,
+            "test",
+        )
     ack_url = ""
     if row.effect == "page":
         token = link_token(secret, row.id)
         link = Link(row.recipient, [incident.id for incident in listed], now)
         tx.put_record(RecordRow("link", row.id, link_lookup(token), encode(link), now, now + LINK_LIFE))
         ack_url = f"{public_url}/a/{token}"
-    contexts = [context_of(incident, directory, public_url, now) for incident in sorted(listed, key=lambda one: one.severity)]
+    contexts = [
+        context_of(incident, directory, public_url, now)
+        for incident in sorted(listed, key=lambda one: one.severity)
+    ]
     first = contexts[0]
-    data = {"incidents": [msgspec.to_builtins(context) for context in contexts], "reason": body.get("reason", ""), "person": row.recipient}
+    data = {
+        "incidents": [msgspec.to_builtins(context) for context in contexts],
+        "reason": body.get("reason", ""),
+        "person": row.recipient,
+    }
     if row.effect == "page":
         words = texts.page(contexts, zone=zone, ack_url=ack_url)
     else:
@@ -118,7 +152,13 @@ def context_of(incident: Incident, directory: Directory, public_url: str, now: I
     """What a page says of one incident; a restricted one shows number, severity and link only."""
     url = f"{public_url}/incidents/{incident.name}"
     if incident.restricted:
-        return texts.PageContext(number=incident.name, severity=incident.severity, url=url, restricted=True, since=incident.opened_at)
+        return texts.PageContext(
+            number=incident.name,
+            severity=incident.severity,
+            url=url,
+            restricted=True,
+            since=incident.opened_at,
+        )
     alert = next((one.ref for one in incident.firing), None)
     return texts.PageContext(
         number=incident.name, severity=incident.severity, url=url, title=incident.title, since=incident.opened_at,

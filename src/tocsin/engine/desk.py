@@ -36,7 +36,9 @@ def take(work: Work, principal: Principal, command: c.Command, idempotency_key: 
         stored = work.tx.remembered(principal.id, idempotency_key)
         if stored is not None:
             if bytes(stored[0]) != digest:
-                raise KeyReused("this Idempotency-Key was used for another request; use a new key for a new request")
+                raise KeyReused(
+                    "this Idempotency-Key was used for another request; use a new key for a new request"
+                )
             answer: Answer = decode(stored[1])
             return answer
     answer = HANDLERS[type(command)](work, principal, command)
@@ -57,7 +59,9 @@ def about(work: Work, incident: Incident | None) -> About:
     )  # fmt: skip
 
 
-def allow(work: Work, principal: Principal, verb: str, incident: Incident | None, break_glass: str = "") -> None:
+def allow(
+    work: Work, principal: Principal, verb: str, incident: Incident | None, break_glass: str = ""
+) -> None:
     """Raises :class:`Forbidden` unless ``principal`` may; break-glass with a reason is recorded loudly."""
     decision = authorize(principal, verb, about(work, incident))
     if decision.allowed:
@@ -76,13 +80,21 @@ def text_of(text: str, where: str) -> str:
     if not text.strip():
         raise Unusable(f"{where} is empty; write a sentence", where)
     if len(text) > MAX_TEXT or "\x00" in text:
-        raise Unusable(f"{where} is longer than {MAX_TEXT} characters or has a NUL character; shorten it", where)
+        raise Unusable(
+            f"{where} is longer than {MAX_TEXT} characters or has a NUL character; shorten it", where
+        )
     return text.strip()
 
 
 def answer(incident: Incident) -> Answer:
     """What every command about an incident answers."""
-    return {"id": incident.id, "number": incident.name, "status": incident.status, "severity": incident.severity, "version": incident.version}
+    return {
+        "id": incident.id,
+        "number": incident.name,
+        "status": incident.status,
+        "severity": incident.severity,
+        "version": incident.version,
+    }
 
 
 def load(work: Work, principal: Principal, reference: str, verb: str, break_glass: str = "") -> Incident:
@@ -99,9 +111,19 @@ def declare(work: Work, principal: Principal, command: c.Declare) -> Answer:
     kind = command.kind or "availability"
     known = policy.incident_type(kind)
     if known is None:
-        raise Unusable(f"there is no incident type {kind!r}; the policy has {', '.join(policy.types)}", "kind")
+        raise Unusable(
+            f"there is no incident type {kind!r}; the policy has {', '.join(policy.types)}", "kind"
+        )
     services = [name for wanted in command.services if (name := service_id(work, wanted))]
-    proposal = propose(policy, {"summary": f"{command.title} {command.summary}", "type": kind, "subtype": command.subtype, "service": services[0] if services else ""})
+    proposal = propose(
+        policy,
+        {
+            "summary": f"{command.title} {command.summary}",
+            "type": kind,
+            "subtype": command.subtype,
+            "service": services[0] if services else "",
+        },
+    )
     severity = check_severity(command.severity) if command.severity else proposal.severity
     series = "DRILL" if command.drill else "INC"
     incident = work.create(
@@ -123,7 +145,10 @@ def service_id(work: Work, name: str) -> str:
     """The id of a service by id, name or alias; raises :class:`Unusable` for one that nobody knows."""
     service = work.directory.service(name)
     if service is None:
-        raise Unusable(f"there is no service {name[:60]!r}; known: {', '.join(list(work.directory.services)[:20])}", "services")
+        raise Unusable(
+            f"there is no service {name[:60]!r}; known: {', '.join(list(work.directory.services)[:20])}",
+            "services",
+        )
     return service.id
 
 
@@ -181,7 +206,11 @@ def set_severity(work: Work, principal: Principal, command: c.SetSeverity) -> An
     require_open(incident, verb)
     if direction == "confirmed" and incident.severity_state == "confirmed":
         return answer(incident)
-    reason = text_of(command.reason, "reason") if direction == "lowered" else command.reason or f"{direction} by {work.directory.name(principal.person)}"
+    reason = (
+        text_of(command.reason, "reason")
+        if direction == "lowered"
+        else command.reason or f"{direction} by {work.directory.name(principal.person)}"
+    )
     work.record(incident, f.SeverityChanged(incident.severity, after, direction, reason[:2000], "confirmed"))
     if "assess" not in incident.protocol:
         work.record(incident, f.ProtocolStepDone("assess", f"severity {direction}"))
@@ -193,7 +222,10 @@ def set_type(work: Work, principal: Principal, command: c.SetType) -> Answer:
     incident = load(work, principal, command.incident, "set_type")
     known = work.policy(incident).incident_type(command.kind)
     if known is None:
-        raise Unusable(f"there is no incident type {command.kind!r}; the policy has {', '.join(work.policy(incident).types)}", "kind")
+        raise Unusable(
+            f"there is no incident type {command.kind!r}; the policy has {', '.join(work.policy(incident).types)}",
+            "kind",
+        )
     work.record(incident, f.TypeSet(command.kind, command.subtype, "", known.restricted))
     return answer(incident)
 
@@ -203,7 +235,10 @@ def assign_role(work: Work, principal: Principal, command: c.AssignRole) -> Answ
     incident = load(work, principal, command.incident, "assign_role")
     require_open(incident, "assign_role")
     if command.role not in work.policy(incident).roles:
-        raise Unusable(f"there is no role {command.role!r}; the policy has {', '.join(work.policy(incident).roles)}", "role")
+        raise Unusable(
+            f"there is no role {command.role!r}; the policy has {', '.join(work.policy(incident).roles)}",
+            "role",
+        )
     assign(work, incident, command.role, person_id(work, command.person), reason=command.reason)
     return answer(incident)
 
@@ -211,7 +246,11 @@ def assign_role(work: Work, principal: Principal, command: c.AssignRole) -> Answ
 def post_update(work: Work, principal: Principal, command: c.PostUpdate) -> Answer:
     """Posts an update; for P3 and P4 the holder's first one is the response."""
     incident = load(work, principal, command.incident, "update")
-    work.record(incident, f.UpdatePosted(text_of(command.text, "text"), command.audience, command.eta), at=backdated(work, incident, command.at))
+    work.record(
+        incident,
+        f.UpdatePosted(text_of(command.text, "text"), command.audience, command.eta),
+        at=backdated(work, incident, command.at),
+    )
     return answer(incident)
 
 
@@ -226,13 +265,17 @@ def backdated(work: Work, incident: Incident, at: int) -> int | None:
 
 def add_note(work: Work, principal: Principal, command: c.AddNote) -> Answer:
     incident = load(work, principal, command.incident, "note")
-    work.record(incident, f.NoteAdded(text_of(command.text, "text")), at=backdated(work, incident, command.at))
+    work.record(
+        incident, f.NoteAdded(text_of(command.text, "text")), at=backdated(work, incident, command.at)
+    )
     return answer(incident)
 
 
 def add_decision(work: Work, principal: Principal, command: c.AddDecision) -> Answer:
     incident = load(work, principal, command.incident, "decision")
-    work.record(incident, f.DecisionMade(text_of(command.text, "text")), at=backdated(work, incident, command.at))
+    work.record(
+        incident, f.DecisionMade(text_of(command.text, "text")), at=backdated(work, incident, command.at)
+    )
     return answer(incident)
 
 
@@ -251,7 +294,9 @@ def change_status(work: Work, principal: Principal, command: c.Move) -> Answer:
     if command.to == "close":
         open_duties = [duty.rule for duty in owed(incident, work.policy(incident))]
         if open_duties:
-            raise Refused(f"{incident.name} still owes {', '.join(open_duties)}; meet or waive them before it is closed")
+            raise Refused(
+                f"{incident.name} still owes {', '.join(open_duties)}; meet or waive them before it is closed"
+            )
     reason = text_of(command.reason, "reason") if command.to == "false_alarm" else command.reason[:2000]
     work.record(incident, f.StatusChanged(incident.status, after, reason))
     if after == "false_alarm":
@@ -264,7 +309,9 @@ def protocol(work: Work, principal: Principal, command: c.Protocol) -> Answer:
     incident = load(work, principal, command.incident, "step")
     require_open(incident, "protocol")
     if command.step not in ("assess", "activate", "mitigate"):
-        raise Unusable(f"{command.step!r} is no step that is marked by hand; use assess, activate or mitigate", "step")
+        raise Unusable(
+            f"{command.step!r} is no step that is marked by hand; use assess, activate or mitigate", "step"
+        )
     if command.step not in incident.protocol:
         work.record(incident, f.ProtocolStepDone(command.step, command.how[:500]))
     return answer(incident)
@@ -302,7 +349,12 @@ def change_task(work: Work, principal: Principal, command: c.ChangeTask) -> Answ
     if command.state not in ("open", "done", "dropped"):
         raise Unusable(f"{command.state!r} is no state of a task; use open, done or dropped", "state")
     reason = text_of(command.reason, "reason") if command.state == "dropped" else command.reason
-    work.record(incident, f.TaskChanged(command.task, command.state, person_id(work, command.owner) if command.owner else "", reason))
+    work.record(
+        incident,
+        f.TaskChanged(
+            command.task, command.state, person_id(work, command.owner) if command.owner else "", reason
+        ),
+    )
     return answer(incident)
 
 
@@ -311,11 +363,26 @@ def page_someone(work: Work, principal: Principal, command: c.PageSomeone) -> An
     incident = load(work, principal, command.incident, "page")
     require_open(incident, "page")
     service = incident.services[0] if incident.services else ""
-    targets = [f"person:{target}" if target in work.directory.people else target for target in command.targets]
-    empty = [target for target in targets if not work.directory.resolve(target, work.now, service=service).people]
+    targets = [
+        f"person:{target}" if target in work.directory.people else target for target in command.targets
+    ]
+    empty = [
+        target for target in targets if not work.directory.resolve(target, work.now, service=service).people
+    ]
     if empty or not targets:
-        raise Unusable(f"nobody is behind {', '.join(empty) or 'an empty list'}; name a person, a role or a team", "targets")
-    start_run(work, incident, "manual", incident.escalation_policy, service, command.reason or f"paged by {work.directory.name(principal.person)}", targets)
+        raise Unusable(
+            f"nobody is behind {', '.join(empty) or 'an empty list'}; name a person, a role or a team",
+            "targets",
+        )
+    start_run(
+        work,
+        incident,
+        "manual",
+        incident.escalation_policy,
+        service,
+        command.reason or f"paged by {work.directory.name(principal.person)}",
+        targets,
+    )
     return answer(incident)
 
 
@@ -340,7 +407,16 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
         ),
     )  # fmt: skip
     if raises:
-        work.record(target, f.SeverityChanged(target.severity, source.severity, "raised", f"merged with {source.name}", source.severity_state))
+        work.record(
+            target,
+            f.SeverityChanged(
+                target.severity,
+                source.severity,
+                "raised",
+                f"merged with {source.name}",
+                source.severity_state,
+            ),
+        )
     work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
     work.withdraw(source)
     if keys:
@@ -362,7 +438,9 @@ def pause(work: Work, principal: Principal, command: c.Pause) -> Answer:
 
 def waive(work: Work, principal: Principal, command: c.Waive) -> Answer:
     incident = load(work, principal, command.incident, "waive")
-    duty = next((one for one in owed(incident, work.policy(incident)) if command.duty in (one.id, one.rule)), None)
+    duty = next(
+        (one for one in owed(incident, work.policy(incident)) if command.duty in (one.id, one.rule)), None
+    )
     if duty is None:
         raise NotFound(f"{incident.name} owes no {command.duty[:40]}")
     work.record(incident, f.DutyWaived(duty.id, duty.rule, text_of(command.reason, "reason")))

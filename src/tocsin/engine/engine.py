@@ -74,7 +74,9 @@ class Engine:
             return self.store.read(self.directory)
         mark = reader.mark("records")
         if self._directory[0] != mark:
-            built = Directory.from_records((kind, row.body) for kind in RECORD_TYPES for row in reader.records(kind))
+            built = Directory.from_records(
+                (kind, row.body) for kind in RECORD_TYPES for row in reader.records(kind)
+            )
             with self._lock:
                 self._directory = (mark, built)
         return self._directory[1]
@@ -105,7 +107,11 @@ class Engine:
             if current is not None:
                 return current.hash
             digest = policy_hash(text)
-            tx.put_document(DocumentRow("policy", "policy", 1, digest, text.encode(), self.clock.now(), who, "first start", True))
+            tx.put_document(
+                DocumentRow(
+                    "policy", "policy", 1, digest, text.encode(), self.clock.now(), who, "first start", True
+                )
+            )
             return digest
 
         return self.store.write(work)
@@ -132,9 +138,13 @@ class Engine:
             policy_of=self.policy_of, randomness=self.randomness, reactions=REACTIONS,
         )  # fmt: skip
 
-    def execute(self, principal: Principal, command: Command, *, via: str = "api", idempotency_key: str = "") -> desk.Answer:
+    def execute(
+        self, principal: Principal, command: Command, *, via: str = "api", idempotency_key: str = ""
+    ) -> desk.Answer:
         """Takes a command; see :func:`tocsin.engine.desk.take` for what it raises."""
-        return self.store.write(lambda tx: desk.take(self.work(tx, Actor(principal.id, via)), principal, command, idempotency_key))
+        return self.store.write(
+            lambda tx: desk.take(self.work(tx, Actor(principal.id, via)), principal, command, idempotency_key)
+        )
 
     def incident(self, principal: Principal, reference: str) -> Incident:
         """The state of an incident that the principal may see."""
@@ -156,19 +166,46 @@ class Engine:
 
         return self.store.read(work)
 
-    def incidents(self, principal: Principal, *, open: bool | None = None, severity: str = "", status: str = "", search: str = "", limit: int = 100) -> list[StreamRow]:
+    def incidents(
+        self,
+        principal: Principal,
+        *,
+        open: bool | None = None,
+        severity: str = "",
+        status: str = "",
+        search: str = "",
+        limit: int = 100,
+    ) -> list[StreamRow]:
         """List rows that the principal may see, newest first."""
         seer = None if principal.role == "owner" else principal.id
-        return self.store.read(lambda r: r.streams("incident", open=open, principal=seer, severity=severity, status=status, search=search, limit=limit))
+        return self.store.read(
+            lambda r: r.streams(
+                "incident",
+                open=open,
+                principal=seer,
+                severity=severity,
+                status=status,
+                search=search,
+                limit=limit,
+            )
+        )
 
     def _visible(self, principal: Principal, incident: Incident) -> None:
-        about = About(incident.restricted, frozenset(incident.members), incident.commander, incident.acting_commander, incident.severity)
+        about = About(
+            incident.restricted,
+            frozenset(incident.members),
+            incident.commander,
+            incident.acting_commander,
+            incident.severity,
+        )
         if not authorize(principal, "view", about).allowed:
             raise NotFound("there is no such incident")
 
     # intake
 
-    def receive(self, integration: Integration, alerts: Sequence[Alert], changes: Sequence[Change] = ()) -> Future[list[Outcome]]:
+    def receive(
+        self, integration: Integration, alerts: Sequence[Alert], changes: Sequence[Change] = ()
+    ) -> Future[list[Outcome]]:
         """Takes alerts and changes; the future is done once they are on disk."""
 
         def work(tx: Transaction) -> list[Outcome]:
@@ -190,7 +227,13 @@ class Engine:
                 raise NotFound("this link is not known; sign in to see the incident")
             link = decode(row.body, delivery.Link)
             incidents = [read_incident(reader, find_row(reader, one)) for one in link.incidents]
-            life = max((self.policy_of(reader, one.policy)[0].paging.link_lives_after_resolved.micros for one in incidents), default=0)
+            life = max(
+                (
+                    self.policy_of(reader, one.policy)[0].paging.link_lives_after_resolved.micros
+                    for one in incidents
+                ),
+                default=0,
+            )
             ends = [max(one.resolved_at, one.closed_at) + life for one in incidents if not one.open]
             if incidents and len(ends) == len(incidents) and max(ends) < self.clock.now():
                 raise NotFound("this link has ended with its incident; sign in to see it")
@@ -267,7 +310,14 @@ class Engine:
         """Sets a failing stream aside for a while, loudly: the others go on."""
         self.poisoned[row.key] = f"{type(error).__name__}: {error}"
         level = "a newer version wrote it" if isinstance(error, FromTheFuture) else "its timer failed"
-        log.error("stream set aside", kind=row.kind, key=row.key, why=level, error=str(error)[:500], exc_info=not isinstance(error, TocsinError))
+        log.error(
+            "stream set aside",
+            kind=row.kind,
+            key=row.key,
+            why=level,
+            error=str(error)[:500],
+            exc_info=not isinstance(error, TocsinError),
+        )
         retry = self.clock.now() + POISONED_RETRY
         self.store.write(lambda tx: tx.complete_timer(row.kind, row.key, lease, retry))
 
@@ -281,7 +331,15 @@ class Engine:
         def work(tx: Transaction) -> list[delivery.Parcel]:
             rows = tx.lease_outbox(now, now + LEASE, lease, limit)
             ready = [row for row in rows if not self._held_back(tx, row, lease, now)]
-            return delivery.compose(tx, ready, self.directory(tx), now, secret=self.secret, public_url=self.public_url, token=lease)
+            return delivery.compose(
+                tx,
+                ready,
+                self.directory(tx),
+                now,
+                secret=self.secret,
+                public_url=self.public_url,
+                token=lease,
+            )
 
         parcels = self.store.write(work)
         for parcel in parcels:
@@ -293,7 +351,14 @@ class Engine:
     def _held_back(self, tx: Transaction, row: OutboxRow, lease: str, now: Instant) -> bool:
         """At most one interrupting page for each person in ``page_every``; what is held joins the next."""
         last = self._last_page.get(row.recipient)
-        if row.effect != "page" or not self.page_every or last is None or now >= last + self.page_every or last > now or last == now:
+        if (
+            row.effect != "page"
+            or not self.page_every
+            or last is None
+            or now >= last + self.page_every
+            or last > now
+            or last == now
+        ):
             return False
         tx.retry_outbox(row.id, lease, last + self.page_every, "")
         return True
@@ -308,11 +373,24 @@ class Engine:
                 raise DeliveryFailed(f"no {row.channel} channel is configured here", permanent=True)
             receipt = channel.deliver(parcel.message)
         except DeliveryFailed as error:
-            wait = None if error.permanent else next_attempt(attempts, row.created_at, self.clock.now(), row.urgency, self.randomness, error.retry_after)
+            wait = (
+                None
+                if error.permanent
+                else next_attempt(
+                    attempts,
+                    row.created_at,
+                    self.clock.now(),
+                    row.urgency,
+                    self.randomness,
+                    error.retry_after,
+                )
+            )
             if wait is not None:
                 self._retry(parcel, lease, wait, error.sentence[:500])
                 return
-            self._finish(parcel, lease, "failed" if error.permanent else "gave_up", error.sentence, attempts, "")
+            self._finish(
+                parcel, lease, "failed" if error.permanent else "gave_up", error.sentence, attempts, ""
+            )
         else:
             self._finish(parcel, lease, receipt.outcome, receipt.detail, attempts, receipt.reference)
 
@@ -323,13 +401,17 @@ class Engine:
 
         self.store.write(work)
 
-    def _finish(self, parcel: delivery.Parcel, lease: str, outcome: str, detail: str, attempts: int, reference: str) -> None:
+    def _finish(
+        self, parcel: delivery.Parcel, lease: str, outcome: str, detail: str, attempts: int, reference: str
+    ) -> None:
         state = "failed" if outcome in ("failed", "gave_up") else "done"
 
         def work(tx: Transaction) -> None:
             unit = self.work(tx, SYSTEM)
             for row in (parcel.row, *parcel.joined):
-                if not tx.complete_outbox(row.id, lease, state, unit.now, detail[:500] if state == "failed" else ""):
+                if not tx.complete_outbox(
+                    row.id, lease, state, unit.now, detail[:500] if state == "failed" else ""
+                ):
                     continue
                 body = decode(row.payload)
                 if not body.get("incident"):
@@ -367,5 +449,3 @@ class Engine:
         now = self.clock.now()
         timer, page = self.store.read(lambda r: r.oldest_waiting(now))
         return (max(0, now - timer) if timer else 0, max(0, now - page) if page else 0)
-
-

@@ -69,5 +69,9 @@ class Loop:
                 self._wake.wait(self._longest)
             if done:
                 continue
-            wait = self._longest if due is None else min(self._longest, max(0.0, (due - self.engine.clock.now()) / SECOND))
+            wait = (
+                self._longest
+                if due is None
+                else min(self._longest, max(0.0, (due - self.engine.clock.now()) / SECOND))
+            )
             self._wake.wait(wait)

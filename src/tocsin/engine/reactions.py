@@ -21,10 +21,20 @@ def start_paging(work: Work, incident: Incident, body: f.Body, fact_id: str) -> 
     tell_at_open(work, incident)
 
 
-def start_responders(work: Work, incident: Incident, reason: str, *, policy: str = "", service: str = "", first: list[str] | None = None) -> str:
+def start_responders(
+    work: Work,
+    incident: Incident,
+    reason: str,
+    *,
+    policy: str = "",
+    service: str = "",
+    first: list[str] | None = None,
+) -> str:
     """Begins an escalation to the responders and takes its first step; answers the run's id."""
     service = service or (incident.services[0] if incident.services else "")
-    return start_run(work, incident, "responders", policy or incident.escalation_policy, service, reason, first or [])
+    return start_run(
+        work, incident, "responders", policy or incident.escalation_policy, service, reason, first or []
+    )
 
 
 def start_commander(work: Work, incident: Incident, reason: str) -> None:
@@ -33,12 +43,18 @@ def start_commander(work: Work, incident: Incident, reason: str) -> None:
         start_run(work, incident, "commander", incident.escalation_policy, "", reason, [])
 
 
-def start_run(work: Work, incident: Incident, kind: str, policy: str, service: str, reason: str, first: list[str]) -> str:
+def start_run(
+    work: Work, incident: Incident, kind: str, policy: str, service: str, reason: str, first: list[str]
+) -> str:
     """Records the start of a run, pages whoever comes first, and takes the steps that are due at once."""
     run_id = work.new_id()
-    work.record(incident, f.RunStarted(run_id, kind, policy, incident.severity, reason, work.now, first, service))
+    work.record(
+        incident, f.RunStarted(run_id, kind, policy, incident.severity, reason, work.now, first, service)
+    )
     if first and kind == "responders":
-        work.record(incident, page(work, incident, incident.runs[run_id], -1, 0, first, ["holder"], reason, 0))
+        work.record(
+            incident, page(work, incident, incident.runs[run_id], -1, 0, first, ["holder"], reason, 0)
+        )
     advance(work, incident, incident.runs[run_id])
     return run_id
 
@@ -51,7 +67,12 @@ def advance(work: Work, incident: Incident, run: Run) -> None:
     while (due := next_step(run, chain, calendar)) is not None and due.at <= work.now:
         _take(work, incident, run, due, work.now - due.at if work.now - due.at > LATE else 0)
         if due.step == len(chain.steps) - 1 and not run.reached:
-            work.record(incident, f.NobodyReachable(run.id, run.round, f"no step of the {run.kind} chain found anybody who can be paged"))
+            work.record(
+                incident,
+                f.NobodyReachable(
+                    run.id, run.round, f"no step of the {run.kind} chain found anybody who can be paged"
+                ),
+            )
 
 
 def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None:
@@ -63,10 +84,29 @@ def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None
         reasons.append(f"{target.replace('_', ' ')}: {found.reason}")
     reason = "; ".join(reasons)
     if not people:
-        work.record(incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason, _shift(work, incident, run, due)))
+        work.record(
+            incident,
+            f.StepSkipped(
+                run.id, due.step, due.round, list(due.targets), reason, _shift(work, incident, run, due)
+            ),
+        )
         return
     again = "paged again, nobody has acknowledged: " if due.round > run.round else ""
-    work.record(incident, page(work, incident, run, due.step, due.round, list(people), list(due.targets), again + reason, late, due.quiet))
+    work.record(
+        incident,
+        page(
+            work,
+            incident,
+            run,
+            due.step,
+            due.round,
+            list(people),
+            list(due.targets),
+            again + reason,
+            late,
+            due.quiet,
+        ),
+    )
 
 
 def _shift(work: Work, incident: Incident, run: Run, due: Due) -> int:
@@ -78,7 +118,18 @@ def _shift(work: Work, incident: Incident, run: Run, due: Due) -> int:
     return work.now - calendar_of(incident, policy).add(run.anchor, steps[due.step + 1].after)
 
 
-def page(work: Work, incident: Incident, run: Run, step: int, round: int, people: list[str], targets: list[str], reason: str, late: int, quiet: bool = False) -> f.Paged:
+def page(
+    work: Work,
+    incident: Incident,
+    run: Run,
+    step: int,
+    round: int,
+    people: list[str],
+    targets: list[str],
+    reason: str,
+    late: int,
+    quiet: bool = False,
+) -> f.Paged:
     """The fact of a page: outside the hours of its severity what interrupts waits for the next opening."""
     policy = work.policy(incident)
     wait = 0
@@ -100,10 +151,32 @@ def send_pages(work: Work, incident: Incident, body: f.Paged, fact_id: str) -> N
             start = work.now + attempt.after
             if body.interrupt_from and attempt.contact.interrupts:
                 start = max(start, body.interrupt_from)
-            work.send(message(work, incident, fact_id, "page", person_id, attempt.contact, start, body.run, {"run": body.run, "step": body.step, "round": body.round}))
+            work.send(
+                message(
+                    work,
+                    incident,
+                    fact_id,
+                    "page",
+                    person_id,
+                    attempt.contact,
+                    start,
+                    body.run,
+                    {"run": body.run, "step": body.step, "round": body.round},
+                )
+            )
 
 
-def message(work: Work, incident: Incident, fact_id: str, kind: str, person: str, contact, not_before: int, tag: str, extra: dict) -> OutboxRow:  # type: ignore[no-untyped-def]
+def message(
+    work: Work,
+    incident: Incident,
+    fact_id: str,
+    kind: str,
+    person: str,
+    contact,
+    not_before: int,
+    tag: str,
+    extra: dict,
+) -> OutboxRow:  # type: ignore[no-untyped-def]
     """One outbox row; its key is (fact, effect, recipient, channel)."""
     return OutboxRow(
         id=work.new_id(), key=f"{fact_id}:{kind}:{person}:{contact.id}", effect=kind, channel=contact.kind, recipient=person,
@@ -120,7 +193,19 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
         if person is None:
             continue
         for attempt in plan(person, incident.severity, "notice"):
-            work.send(message(work, incident, fact_id, "notice", person_id, attempt.contact, work.now + attempt.after, f"notice:{body.kind}", {"notice": body.kind, "text": body.text, "reason": body.reason}))
+            work.send(
+                message(
+                    work,
+                    incident,
+                    fact_id,
+                    "notice",
+                    person_id,
+                    attempt.contact,
+                    work.now + attempt.after,
+                    f"notice:{body.kind}",
+                    {"notice": body.kind, "text": body.text, "reason": body.reason},
+                )
+            )
 
 
 def tell_at_open(work: Work, incident: Incident) -> None:
@@ -132,16 +217,24 @@ def tell_at_open(work: Work, incident: Incident) -> None:
     people: list[str] = []
     service = incident.services[0] if incident.services else ""
     for target in notice.targets:
-        people.extend(work.directory.resolve(target, work.now, service=service, policy=incident.escalation_policy).people)
+        people.extend(
+            work.directory.resolve(
+                target, work.now, service=service, policy=incident.escalation_policy
+            ).people
+        )
     kind, audience = f"opened:{incident.severity}", ", ".join(notice.targets)
-    reason = f"{incident.severity} {incident.severity_state}" + ("" if people else "; nobody holds these posts")
+    reason = f"{incident.severity} {incident.severity_state}" + (
+        "" if people else "; nobody holds these posts"
+    )
     work.record(incident, f.Told(audience, list(dict.fromkeys(people)), kind, reason))
 
 
 def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact_id: str) -> None:
     """Raising pages anew, the holder first; lowering withdraws what waits and tells everybody already told."""
     if body.direction == "raised":
-        before = [person for run in incident.runs.values() if run.state == "acknowledged" for person in run.paged]
+        before = [
+            person for run in incident.runs.values() if run.state == "acknowledged" for person in run.paged
+        ]
         stop_runs(work, incident, "the severity was raised; paging begins anew")
         start_responders(work, incident, f"raised to {body.after}: {body.reason}", first=before[:1])
         start_commander(work, incident, f"raised to {body.after}")
@@ -149,7 +242,16 @@ def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact
         work.withdraw(incident)
         told = incident.everybody_told
         if told:
-            work.record(incident, f.Told("everybody told", told, f"lowered:{body.after}:{fact_id}", body.reason, f"lowered from {body.before} to {body.after}"))
+            work.record(
+                incident,
+                f.Told(
+                    "everybody told",
+                    told,
+                    f"lowered:{body.after}:{fact_id}",
+                    body.reason,
+                    f"lowered from {body.before} to {body.after}",
+                ),
+            )
         running = any(run.state == "running" for run in incident.runs.values())
         stop_runs(work, incident, f"the severity was lowered to {body.after}")
         if running and not incident.holder:
@@ -176,18 +278,33 @@ def after_acknowledged(work: Work, incident: Incident, body: f.Acknowledged, fac
         others.update(dict.fromkeys(person for person in run.paged if person != body.person))
     if others:
         name = work.directory.name(body.person)
-        work.record(incident, f.Told("others paged", list(others), f"acknowledged:{fact_id}", f"{name} acknowledged", f"{name} has it"))
+        work.record(
+            incident,
+            f.Told(
+                "others paged",
+                list(others),
+                f"acknowledged:{fact_id}",
+                f"{name} acknowledged",
+                f"{name} has it",
+            ),
+        )
     if commander:
         assign(work, incident, "incident_commander", body.person, acting=False)
     elif "incident_commander" not in incident.roles:
         assign(work, incident, "incident_commander", body.person, acting=True)
 
 
-def assign(work: Work, incident: Incident, role: str, person: str, *, acting: bool = False, reason: str = "") -> None:
+def assign(
+    work: Work, incident: Incident, role: str, person: str, *, acting: bool = False, reason: str = ""
+) -> None:
     """Gives a role, naming what is owed next and handing over the open tasks of the holder before."""
     due = [f"{duty.rule} due" for duty in owed(incident, work.policy(incident)) if duty.owner == role]
     before = incident.roles.get(role)
-    tasks = [task.id for task in incident.tasks.values() if before and task.state == "open" and task.owner == before.person]
+    tasks = [
+        task.id
+        for task in incident.tasks.values()
+        if before and task.state == "open" and task.owner == before.person
+    ]
     work.record(incident, f.RoleAssigned(role, person, acting, due, reason, tasks))
     if role == "incident_commander" and not acting:
         for run in list(incident.runs.values()):
@@ -196,25 +313,42 @@ def assign(work: Work, incident: Incident, role: str, person: str, *, acting: bo
                 work.record(incident, f.RunStopped(run.id, "a commander is assigned"))
 
 
-def page_again(work: Work, incident: Incident, body: f.AcknowledgementLapsed | f.Declined, fact_id: str) -> None:
+def page_again(
+    work: Work, incident: Incident, body: f.AcknowledgementLapsed | f.Declined, fact_id: str
+) -> None:
     """A lapse pages its holder and the secondary; *can't take it* escalates at once to the next in the chain."""
     if isinstance(body, f.AcknowledgementLapsed):
-        first = [body.person, *work.directory.resolve("secondary", work.now, service=incident.services[0] if incident.services else "").people]
-        start_responders(work, incident, f"the acknowledgement lapsed: {body.reason}", first=list(dict.fromkeys(first)))
+        first = [
+            body.person,
+            *work.directory.resolve(
+                "secondary", work.now, service=incident.services[0] if incident.services else ""
+            ).people,
+        ]
+        start_responders(
+            work, incident, f"the acknowledgement lapsed: {body.reason}", first=list(dict.fromkeys(first))
+        )
         return
     for run in list(incident.runs.values()):
         if body.person in run.paged and run.state == "running":
             work.withdraw(incident, tag=run.id, recipient=body.person)
-            following = next_step(run, chain_of(run, work.policy(incident)), calendar_of(incident, work.policy(incident)))
+            following = next_step(
+                run, chain_of(run, work.policy(incident)), calendar_of(incident, work.policy(incident))
+            )
             if following is not None:
                 _take(work, incident, run, following, 0)
             return
     service = incident.services[0] if incident.services else ""
-    secondary = [person for person in work.directory.resolve("secondary", work.now, service=service).people if person != body.person]
+    secondary = [
+        person
+        for person in work.directory.resolve("secondary", work.now, service=service).people
+        if person != body.person
+    ]
     start_responders(work, incident, f"{work.directory.name(body.person)} can't take it", first=secondary)
 
 
-def after_joined(work: Work, incident: Incident, body: f.AlertsAttached | f.AlertsRefired, fact_id: str) -> None:
+def after_joined(
+    work: Work, incident: Incident, body: f.AlertsAttached | f.AlertsRefired, fact_id: str
+) -> None:
     """Joining never hides: another escalation policy pages its own people, joining one in monitoring pages again."""
     if incident.status == "monitoring":
         start_responders(work, incident, "an alert joined while monitoring")
@@ -223,7 +357,13 @@ def after_joined(work: Work, incident: Incident, body: f.AlertsAttached | f.Aler
     for ref in body.alerts:
         if ref.policy and ref.policy not in paged and incident.runs:
             paged.add(ref.policy)
-            start_responders(work, incident, f"an alert of another escalation policy joined: {ref.summary}", policy=ref.policy, service=ref.service)
+            start_responders(
+                work,
+                incident,
+                f"an alert of another escalation policy joined: {ref.summary}",
+                policy=ref.policy,
+                service=ref.service,
+            )
 
 
 def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id: str) -> None:
@@ -233,7 +373,16 @@ def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id
     work.withdraw(incident)
     paged = [person for run in incident.runs.values() for person in run.paged]
     if paged:
-        work.record(incident, f.Told("people paged", list(dict.fromkeys(paged)), f"cleared:{fact_id}", "all alerts cleared", "it cleared"))
+        work.record(
+            incident,
+            f.Told(
+                "people paged",
+                list(dict.fromkeys(paged)),
+                f"cleared:{fact_id}",
+                "all alerts cleared",
+                "it cleared",
+            ),
+        )
 
 
 def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id: str) -> None:
@@ -266,13 +415,34 @@ def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: st
         return
     contact = next_contact(person, incident.failed.get(body.person, []))
     if contact is not None:
-        work.send(message(work, incident, fact_id, "page", body.person, contact, work.now, run.id, {"run": run.id, "step": run.next, "round": run.round}))
+        work.send(
+            message(
+                work,
+                incident,
+                fact_id,
+                "page",
+                body.person,
+                contact,
+                work.now,
+                run.id,
+                {"run": run.id, "step": run.next, "round": run.round},
+            )
+        )
 
 
 def after_merge(work: Work, incident: Incident, body: f.MergedFrom, fact_id: str) -> None:
     """Who was told of the source is told the new number."""
     if body.told:
-        work.record(incident, f.Told("told of the merged", body.told, f"merged:{fact_id}", f"{body.source_name} goes on as {incident.name}", f"{body.source_name} goes on as {incident.name}"))
+        work.record(
+            incident,
+            f.Told(
+                "told of the merged",
+                body.told,
+                f"merged:{fact_id}",
+                f"{body.source_name} goes on as {incident.name}",
+                f"{body.source_name} goes on as {incident.name}",
+            ),
+        )
 
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {

@@ -88,7 +88,9 @@ def receive(work: Work, integration: Integration, alerts: Sequence[Alert], rules
         if incident.open:
             pause = work.policy(incident).severity(incident.severity).acknowledge
             until = work.policy(incident).calendar(incident.calendar).add(work.now, pause)
-            work.record(incident, f.SenderAcknowledged([(row.integration, row.dedup_key) for row in taken], until))
+            work.record(
+                incident, f.SenderAcknowledged([(row.integration, row.dedup_key) for row in taken], until)
+            )
     for outcome in outcomes:
         outcome.incident = rows[outcome.dedup_key].incident if outcome.dedup_key in rows else ""
     if touched:
@@ -106,7 +108,15 @@ def _expiry(work: Work, rows) -> None:  # type: ignore[no-untyped-def]
             work.tx.set_timer("expiry", "alerts", min(ends))
 
 
-def _place(work: Work, integration: Integration, alert: Alert, row: AlertRow, rules: Rules, news: dict[str, list[tuple[AlertRow, Alert, str]]], event: str) -> str:
+def _place(
+    work: Work,
+    integration: Integration,
+    alert: Alert,
+    row: AlertRow,
+    rules: Rules,
+    news: dict[str, list[tuple[AlertRow, Alert, str]]],
+    event: str,
+) -> str:
     """Silenced, under maintenance, joined to the open incident of its group, or the start of a new one."""
     placed = route(alert, integration, rules.routes, work.directory.services)
     known = work.directory.service(placed.service) if placed.service else None
@@ -133,7 +143,10 @@ def _place(work: Work, integration: Integration, alert: Alert, row: AlertRow, ru
     if open_group is not None:
         incident_id, opened_at, joined_at = open_group
         incident = work.load(incident_id)
-        fresh = work.now - joined_at <= terms.group_window.micros and work.now - opened_at <= terms.group_at_most.micros
+        fresh = (
+            work.now - joined_at <= terms.group_window.micros
+            and work.now - opened_at <= terms.group_at_most.micros
+        )
         if fresh and (incident.open or _reopens(work, incident)):
             row.incident = incident.id
             work.tx.put_group(placed.group_key, incident.id, opened_at, work.now)
@@ -150,7 +163,11 @@ def _reopens(work: Work, incident: Incident) -> bool:
     if incident.status != "resolved":
         return False
     terms = work.policy(incident).alerts
-    within = terms.watch_after_resolved if incident.resolved_by_person else work.policy(incident).self_resolve.reopen_within
+    within = (
+        terms.watch_after_resolved
+        if incident.resolved_by_person
+        else work.policy(incident).self_resolve.reopen_within
+    )
     return work.now - incident.resolved_at <= within.micros
 
 
@@ -184,7 +201,9 @@ def _kind(work: Work, alert: Alert) -> tuple[str, str, bool]:
     return wanted, alert.labels.get("subtype", ""), known.restricted
 
 
-def _open(work: Work, integration: Integration, alert: Alert, row: AlertRow, escalation_policy: str) -> Incident:
+def _open(
+    work: Work, integration: Integration, alert: Alert, row: AlertRow, escalation_policy: str
+) -> Incident:
     policy, policy_hash = work.current_policy()
     proposal = propose(policy, severity_facts(work, alert, row.service))
     kind, subtype, restricted = _kind(work, alert)
@@ -200,7 +219,12 @@ def _open(work: Work, integration: Integration, alert: Alert, row: AlertRow, esc
     )  # fmt: skip
     row.restricted = restricted
     work.record(incident, f.AlertsAttached([reference(row, alert, "")], "the first alert"))
-    nearest = work.tx.changes(services=[row.service] if row.service else None, since=work.now - 6 * 3600 * 1_000_000, until=work.now, limit=1)
+    nearest = work.tx.changes(
+        services=[row.service] if row.service else None,
+        since=work.now - 6 * 3600 * 1_000_000,
+        until=work.now,
+        limit=1,
+    )
     if nearest:
         work.record(incident, f.ChangeNoted(nearest[0].summary[:500], nearest[0].service, nearest[0].at))
     return incident
@@ -210,7 +234,12 @@ def _arrive(work: Work, target: str, arrivals: list[tuple[AlertRow, Alert, str]]
     """One fact for a batch that joins; a higher severity of its own raises, and never the other way."""
     incident = work.load(target)
     if not incident.open and incident.status == "resolved":
-        work.record(incident, f.Reopened(f"an alert fired: {arrivals[0][1].summary[:200]}", False, work.now - incident.resolved_at))
+        work.record(
+            incident,
+            f.Reopened(
+                f"an alert fired: {arrivals[0][1].summary[:200]}", False, work.now - incident.resolved_at
+            ),
+        )
     references = [reference(row, alert, "") for row, alert, _ in arrivals]
     refired = [one for one, (_, _, how) in zip(references, arrivals, strict=True) if how == "refired"]
     joined = [one for one, (_, _, how) in zip(references, arrivals, strict=True) if how == "joined"]
@@ -218,9 +247,20 @@ def _arrive(work: Work, target: str, arrivals: list[tuple[AlertRow, Alert, str]]
         work.record(incident, f.AlertsAttached(joined, "same group", []))
     if refired:
         work.record(incident, f.AlertsRefired(refired))
-    worst = max((propose(work.policy(incident), severity_facts(work, alert, row.service)) for row, alert, _ in arrivals), key=lambda p: -"P1P2P3P4".index(p.severity))
+    worst = max(
+        (
+            propose(work.policy(incident), severity_facts(work, alert, row.service))
+            for row, alert, _ in arrivals
+        ),
+        key=lambda p: -"P1P2P3P4".index(p.severity),
+    )
     if worst.rule and worse(worst.severity, incident.severity):
-        work.record(incident, f.SeverityChanged(incident.severity, worst.severity, "raised", worst.reason, "proposed", worst.rule))
+        work.record(
+            incident,
+            f.SeverityChanged(
+                incident.severity, worst.severity, "raised", worst.reason, "proposed", worst.rule
+            ),
+        )
 
 
 def reference(row: AlertRow, alert: Alert, policy: str) -> f.AlertRef:
@@ -238,7 +278,17 @@ def keep_changes(work: Work, integration: Integration, changes: Sequence[Change]
     for change in changes:
         known = work.directory.service(change.service or integration.service)
         service = known.id if known else change.service or integration.service
-        rows.append(ChangeRow(work.new_id(), integration.id, service, change.at or work.now, work.now, change.summary[:1000], encode(change)))
+        rows.append(
+            ChangeRow(
+                work.new_id(),
+                integration.id,
+                service,
+                change.at or work.now,
+                work.now,
+                change.summary[:1000],
+                encode(change),
+            )
+        )
     work.tx.put_changes(rows)
 
 
@@ -270,5 +320,3 @@ def rules_of(tx) -> Rules:  # type: ignore[no-untyped-def]
         [decode(row.body, Silence) for row in tx.records("silence")],
         [decode(row.body, Maintenance) for row in tx.records("maintenance")],
     )
-
-

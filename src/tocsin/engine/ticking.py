@@ -39,12 +39,29 @@ def _ended_by_itself(work: Work, incident: Incident) -> bool:
     """Resolves it or asks the commander; True while it is open afterwards."""
     policy = work.policy(incident)
     if may_resolve_itself(incident, policy):
-        work.record(incident, f.StatusChanged(incident.status, "resolved", "all alerts cleared and stayed clear; nobody had taken it up", by_person=False))
+        work.record(
+            incident,
+            f.StatusChanged(
+                incident.status,
+                "resolved",
+                "all alerts cleared and stayed clear; nobody had taken it up",
+                by_person=False,
+            ),
+        )
         return False
     people = owner_people(work, incident, "incident_commander")
     work.record(incident, f.Asked("resolve", people, "all alerts cleared and stayed clear"))
     if people:
-        work.record(incident, f.Told("commander", people, f"asked:resolve:{work.now}", "all alerts are clear", "all alerts are clear: resolve it if recovery is proved"))
+        work.record(
+            incident,
+            f.Told(
+                "commander",
+                people,
+                f"asked:resolve:{work.now}",
+                "all alerts are clear",
+                "all alerts are clear: resolve it if recovery is proved",
+            ),
+        )
     return True
 
 
@@ -64,7 +81,9 @@ def _change_of_shift(work: Work, incident: Incident) -> None:
     for run in list(incident.runs.values()):
         if not run.on_call or run.state == "stopped":
             continue
-        found = work.directory.resolve("on_call", work.now, service=run.service, policy=run.escalation_policy).people
+        found = work.directory.resolve(
+            "on_call", work.now, service=run.service, policy=run.escalation_policy
+        ).people
         if not found or found[0] == run.on_call:
             continue
         if shift_change_at(incident, work.directory, run.last_step_at) is None and run.state != "running":
@@ -72,10 +91,29 @@ def _change_of_shift(work: Work, incident: Incident) -> None:
         before, after = run.on_call, found[0]
         work.record(incident, f.ShiftChanged("on_call", before, after, run.state == "acknowledged"))
         if run.state == "running" and after not in run.paged:
-            work.record(incident, f.Paged(run.id, run.next - 1, run.round, [after], ["on_call"], "the shift changed and nobody has acknowledged"))
+            work.record(
+                incident,
+                f.Paged(
+                    run.id,
+                    run.next - 1,
+                    run.round,
+                    [after],
+                    ["on_call"],
+                    "the shift changed and nobody has acknowledged",
+                ),
+            )
         elif run.state == "acknowledged":
             name = work.directory.name(incident.holder) if incident.holder else "somebody"
-            work.record(incident, f.Told("new on-call person", [after], f"shift:{work.now}", "the shift changed", f"{name} has it from the shift before"))
+            work.record(
+                incident,
+                f.Told(
+                    "new on-call person",
+                    [after],
+                    f"shift:{work.now}",
+                    "the shift changed",
+                    f"{name} has it from the shift before",
+                ),
+            )
 
 
 def _chase(work: Work, incident: Incident, duty: Duty) -> None:
@@ -85,14 +123,33 @@ def _chase(work: Work, incident: Incident, duty: Duty) -> None:
     if duty.due < work.now:
         work.record(incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
         if duty.rule == "respond" and incident.holder:
-            work.record(incident, f.AcknowledgementLapsed(incident.holder, "the response fell due and was not met"))
+            work.record(
+                incident, f.AcknowledgementLapsed(incident.holder, "the response fell due and was not met")
+            )
         elif duty.rule != "acknowledge" and people:
-            work.record(incident, f.Told("owner", people, f"missed:{duty.id}", f"{duty.rule} is overdue", f"{duty.rule} is overdue: {duty.how}"))
+            work.record(
+                incident,
+                f.Told(
+                    "owner",
+                    people,
+                    f"missed:{duty.id}",
+                    f"{duty.rule} is overdue",
+                    f"{duty.rule} is overdue: {duty.how}",
+                ),
+            )
         if duty.rule == "update":
             # the next one counts from the miss, so that a silence of hours is recorded interval by interval
             return
     elif duty.rule != "acknowledge" and duty.id not in incident.reminded and remind_at(duty) <= work.now:
         work.record(incident, f.DutyReminded(duty.id, duty.rule, duty.due, people))
         if people:
-            work.record(incident, f.Told("owner", people, f"due:{duty.id}", f"{duty.rule} is due soon", f"{duty.rule} is due soon: {duty.how}"))
-
+            work.record(
+                incident,
+                f.Told(
+                    "owner",
+                    people,
+                    f"due:{duty.id}",
+                    f"{duty.rule} is due soon",
+                    f"{duty.rule} is due soon: {duty.how}",
+                ),
+            )

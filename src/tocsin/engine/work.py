@@ -82,7 +82,9 @@ class Work:
         self._pending[incident.id] = Pending(incident, row.version, row.head)
         return incident
 
-    def record(self, incident: Incident, body: f.Body, *, at: Instant | None = None, visibility: str = "internal") -> str:
+    def record(
+        self, incident: Incident, body: f.Body, *, at: Instant | None = None, visibility: str = "internal"
+    ) -> str:
         """Adds a fact and lets the reactions to it follow; answers its id. ``at`` back-dates it."""
         pending = self._pending[incident.id]
         occurred = self.now if at is None else at
@@ -90,7 +92,13 @@ class Work:
         fact_id = self.new_id()
         pending.ids.append(fact_id)
         effective = occurred if isinstance(body, f.UpdatePosted | f.ServiceState) else self.now
-        fold(incident, body, effective, pending.version + len(pending.drafts), self.actor.principal.startswith("person:"))
+        fold(
+            incident,
+            body,
+            effective,
+            pending.version + len(pending.drafts),
+            self.actor.principal.startswith("person:"),
+        )
         for reaction in self._reactions.get(type(body), ()):
             reaction(self, incident, body, fact_id)
         return fact_id
@@ -147,7 +155,13 @@ class Work:
 def search_text(incident: Incident) -> str:
     """What full-text search looks through."""
     return " ".join(
-        [incident.name, incident.title, incident.summary, *incident.services, *(a.ref.summary for a in list(incident.alerts.values())[:20])]
+        [
+            incident.name,
+            incident.title,
+            incident.summary,
+            *incident.services,
+            *(a.ref.summary for a in list(incident.alerts.values())[:20]),
+        ]
     )
 
 
@@ -209,7 +223,11 @@ def notice_at(incident: Incident, policy: Policy) -> Instant | None:
         return None
     if incident.severity_state != "proposed" or notice.when == "opened":
         return incident.acknowledge_from
-    return incident.acknowledge_from + notice.while_proposed_after.micros if notice.while_proposed_after else None
+    return (
+        incident.acknowledge_from + notice.while_proposed_after.micros
+        if notice.while_proposed_after
+        else None
+    )
 
 
 def shift_change_at(incident: Incident, directory: Directory, now: Instant) -> Instant | None:

@@ -64,22 +64,35 @@ def duties(incident: Incident, policy: Policy) -> list[Duty]:
 
     found: list[Duty] = []
 
-    def owe(rule: str, owner: str, start: Instant, until: Instant, how: str, met: Instant, chase_from: Instant = 0) -> None:
+    def owe(
+        rule: str, owner: str, start: Instant, until: Instant, how: str, met: Instant, chase_from: Instant = 0
+    ) -> None:
         key = f"{rule}:{start}"
         if not met and ended and rule != "resolve":
             met = ended  # moot from the resolution on; whatever was late by then is late
-        found.append(Duty(key, rule, owner, start, until, how, met, chase_from or start, incident.waived.get(key, "")))
+        found.append(
+            Duty(key, rule, owner, start, until, how, met, chase_from or start, incident.waived.get(key, ""))
+        )
 
     acknowledge = terms.acknowledge
     unsure = incident.severity_state == "proposed" and (incident.severity == "P1" or not incident.rule)
-    if unsure and not calendar.add(incident.acknowledge_from, acknowledge) < calendar.add(incident.acknowledge_from, policy.paging.acknowledge_while_proposed):
+    if unsure and not calendar.add(incident.acknowledge_from, acknowledge) < calendar.add(
+        incident.acknowledge_from, policy.paging.acknowledge_while_proposed
+    ):
         acknowledge = policy.paging.acknowledge_while_proposed
     owe(
         "acknowledge", "on_call", incident.acknowledge_from, due(incident.acknowledge_from, acknowledge),
         "a responder acknowledges the page", incident.acknowledged_at,
     )  # fmt: skip
     respond_due = due(incident.respond_from, terms.respond)
-    owe("respond", "incident_commander", incident.respond_from, respond_due, respond_how(incident), responded_at(incident))
+    owe(
+        "respond",
+        "incident_commander",
+        incident.respond_from,
+        respond_due,
+        respond_how(incident),
+        responded_at(incident),
+    )
     owe(
         "resolve", "incident_commander", incident.resolve_from, max(due(incident.resolve_from, terms.resolve), respond_due),
         "the commander resolves the incident", incident.resolved_at, incident.resolve_chase_from,
@@ -129,10 +142,15 @@ def remind_at(duty: Duty) -> Instant:
 
 def owed(incident: Incident, policy: Policy) -> list[Duty]:
     """The duties that are neither met nor waived, the earliest first."""
-    return sorted((duty for duty in duties(incident, policy) if not duty.met_at and not duty.waived), key=lambda duty: duty.due)
+    return sorted(
+        (duty for duty in duties(incident, policy) if not duty.met_at and not duty.waived),
+        key=lambda duty: duty.due,
+    )
 
 
-def next_duty_moment(incident: Incident, policy: Policy, pending: Iterable[Duty] | None = None) -> Instant | None:
+def next_duty_moment(
+    incident: Incident, policy: Policy, pending: Iterable[Duty] | None = None
+) -> Instant | None:
     """The next instant at which a reminder or a miss has to be recorded, or None."""
     if incident.paused_until:
         return incident.paused_until
@@ -140,5 +158,7 @@ def next_duty_moment(incident: Incident, policy: Policy, pending: Iterable[Duty]
     for duty in pending if pending is not None else owed(incident, policy):
         if duty.id in incident.missed:
             continue
-        moments.append(duty.due + 1 if duty.id in incident.reminded or duty.rule == "acknowledge" else remind_at(duty))
+        moments.append(
+            duty.due + 1 if duty.id in incident.reminded or duty.rule == "acknowledge" else remind_at(duty)
+        )
     return earliest(moments)

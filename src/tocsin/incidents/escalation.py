@@ -74,5 +74,7 @@ def _everybody(chain: Chain) -> tuple[str, ...]:
 
 def next_escalation(incident: Incident, policy: Policy, calendar: BusinessCalendar) -> Instant | None:
     """When the earliest step of any run of the incident is due."""
-    moments = [due.at for run in incident.runs.values() if (due := next_step(run, chain_of(run, policy), calendar))]
+    moments = [
+        due.at for run in incident.runs.values() if (due := next_step(run, chain_of(run, policy), calendar))
+    ]
     return min(moments, default=None)

@@ -196,7 +196,13 @@ def refold(stream_id: str, stored: Iterable[Fact], start: Incident | None = None
     """The state after ``stored`` facts, from an earlier state or from nothing."""
     incident = start or Incident(stream_id)
     for fact in stored:
-        fold(incident, f.read(fact), fact.occurred_at if fact.type in _BACKDATED else fact.recorded_at, fact.version, fact.actor.principal.startswith("person:"))
+        fold(
+            incident,
+            f.read(fact),
+            fact.occurred_at if fact.type in _BACKDATED else fact.recorded_at,
+            fact.version,
+            fact.actor.principal.startswith("person:"),
+        )
     return incident
 
 
@@ -207,7 +213,9 @@ def _declared(i: Incident, b: f.Declared, at: Instant) -> None:
     ):  # fmt: skip
         setattr(i, name, getattr(b, name))
     i.severity_reason, i.services = b.reason, list(b.services)
-    i.opened_at = i.acknowledge_from = i.respond_from = i.update_from = i.resolve_from = i.resolve_chase_from = at
+    i.opened_at = i.acknowledge_from = i.respond_from = i.update_from = i.resolve_from = (
+        i.resolve_chase_from
+    ) = at
     i.milestones["detected"] = at
     i.protocol["record"] = at
 
@@ -255,7 +263,9 @@ def _retitled(i: Incident, b: f.Retitled, at: Instant) -> None:
 
 
 def _run(i: Incident, b: f.RunStarted, at: Instant) -> None:
-    i.runs[b.run] = Run(b.run, b.kind, b.escalation_policy, b.severity, b.service, b.anchor or at, at, b.reason, list(b.first))
+    i.runs[b.run] = Run(
+        b.run, b.kind, b.escalation_policy, b.severity, b.service, b.anchor or at, at, b.reason, list(b.first)
+    )
 
 
 def _paged(i: Incident, b: f.Paged, at: Instant) -> None:

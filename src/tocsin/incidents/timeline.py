@@ -39,7 +39,17 @@ def line(fact: Fact, names: Names) -> Line:
     else:
         kind, teller = _TELLERS[type(body)]
         text = teller(body, lambda ids: ", ".join(names.get(one, one) for one in ids))
-    return Line(fact.id, fact.occurred_at, fact.recorded_at, kind, text, names.get(who, who), fact.actor.via, fact.type, fact.version)
+    return Line(
+        fact.id,
+        fact.occurred_at,
+        fact.recorded_at,
+        kind,
+        text,
+        names.get(who, who),
+        fact.actor.via,
+        fact.type,
+        fact.version,
+    )
 
 
 def _why(text: str) -> str:
@@ -62,7 +72,12 @@ def _paged(b: f.Paged, p: _P) -> str:
 
 
 def _delivery(b: f.Delivery, p: _P) -> str:
-    words = {"accepted": "took the message for", "delivered": "reached", "failed": "could not reach", "gave_up": "gave up on"}
+    words = {
+        "accepted": "took the message for",
+        "delivered": "reached",
+        "failed": "could not reach",
+        "gave_up": "gave up on",
+    }
     tries = f" after {b.attempts} attempts" if b.attempts > 1 else ""
     return f"{b.channel} {words[b.outcome]} {p([b.person])}{tries}{_why(b.detail)}"
 

@@ -24,7 +24,11 @@ def parse_enqueue(body: bytes) -> tuple[str, Alert]:
     key = _text(event, "routing_key", "", faults, required=True)
     action = _text(event, "event_action", "", faults, required=True)
     if action and action not in ACTIONS:
-        faults.append(Unusable(f"'event_action' is {action[:40]!r}; use trigger, acknowledge or resolve", "event_action"))
+        faults.append(
+            Unusable(
+                f"'event_action' is {action[:40]!r}; use trigger, acknowledge or resolve", "event_action"
+            )
+        )
     dedup_key = _text(event, "dedup_key", "", faults)
     if len(dedup_key) > MAX_KEY:
         faults.append(Unusable(f"'dedup_key' is longer than {MAX_KEY} characters", "dedup_key"))
@@ -49,13 +53,20 @@ def parse_change(body: bytes) -> tuple[str, Change]:
     if not isinstance(payload, dict):
         faults.append(Unusable("'payload' is missing or not an object", "payload"))
         raise UnusableMany(faults)
-    change = Change(_text(payload, "summary", "payload.", faults, required=True)[:MAX_SUMMARY], _text(payload, "source", "payload.", faults))
+    change = Change(
+        _text(payload, "summary", "payload.", faults, required=True)[:MAX_SUMMARY],
+        _text(payload, "source", "payload.", faults),
+    )
     change.at = _time(payload, "timestamp", faults)
     change.details = _details(payload, faults)
     holder = Alert("trigger", "")
     _links(event, holder, faults)
     change.links = holder.links
-    change.service = str(change.details.get("service", ""))[:200] if isinstance(change.details.get("service", ""), str) else ""
+    change.service = (
+        str(change.details.get("service", ""))[:200]
+        if isinstance(change.details.get("service", ""), str)
+        else ""
+    )
     if faults:
         raise UnusableMany(faults)
     return key, change
@@ -63,7 +74,10 @@ def parse_change(body: bytes) -> tuple[str, Change]:
 
 def accepted(dedup_key: str | None) -> dict[str, Any]:
     """The body of a 202; change events answer without a key."""
-    answer: dict[str, Any] = {"status": "success", "message": "Event processed" if dedup_key is not None else "Change event processed"}
+    answer: dict[str, Any] = {
+        "status": "success",
+        "message": "Event processed" if dedup_key is not None else "Change event processed",
+    }
     if dedup_key is not None:
         answer["dedup_key"] = dedup_key
     return answer
@@ -72,7 +86,11 @@ def accepted(dedup_key: str | None) -> dict[str, Any]:
 def refused(error: Unusable) -> dict[str, Any]:
     """The body of a 400."""
     faults = error.faults if isinstance(error, UnusableMany) else (error,)
-    return {"status": "invalid event", "message": "Event object is invalid", "errors": [fault.sentence for fault in faults]}
+    return {
+        "status": "invalid event",
+        "message": "Event object is invalid",
+        "errors": [fault.sentence for fault in faults],
+    }
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -84,7 +102,9 @@ def _object(body: bytes) -> dict[str, Any]:
     return event
 
 
-def _text(holder: dict[str, Any], name: str, prefix: str, faults: list[Unusable], *, required: bool = False) -> str:
+def _text(
+    holder: dict[str, Any], name: str, prefix: str, faults: list[Unusable], *, required: bool = False
+) -> str:
     value = holder.get(name)
     if value is None or value == "":
         if required:
@@ -107,7 +127,9 @@ def _time(holder: dict[str, Any], name: str, faults: list[Unusable]) -> int:
             value += "Z"  # senders leave the zone out; the protocol's examples are in UTC
         return max(0, parse_instant(value))
     except Unusable as error:
-        faults.append(Unusable(f"'payload.{name}' is not an ISO 8601 time: {error.sentence}", f"payload.{name}"))
+        faults.append(
+            Unusable(f"'payload.{name}' is not an ISO 8601 time: {error.sentence}", f"payload.{name}")
+        )
         return 0
 
 
@@ -126,7 +148,12 @@ def _payload(payload: Any, alert: Alert, faults: list[Unusable]) -> None:
     alert.source = _text(payload, "source", "payload.", faults, required=True)[:MAX_SUMMARY]
     alert.severity = _text(payload, "severity", "payload.", faults, required=True)
     if alert.severity and alert.severity not in SEVERITIES:
-        faults.append(Unusable(f"'payload.severity' is {alert.severity[:40]!r}; use critical, error, warning or info", "payload.severity"))
+        faults.append(
+            Unusable(
+                f"'payload.severity' is {alert.severity[:40]!r}; use critical, error, warning or info",
+                "payload.severity",
+            )
+        )
     alert.started_at = alert.source_at = _time(payload, "timestamp", faults)
     alert.details = _details(payload, faults)
     for name in ("component", "group", "class"):
@@ -134,7 +161,9 @@ def _payload(payload: Any, alert: Alert, faults: list[Unusable]) -> None:
             alert.labels[name] = value[:1024]
     for name, value in alert.details.items():
         if isinstance(value, str | int | bool) and len(alert.labels) < 64:
-            alert.labels[str(name)[:128]] = str(value).lower()[:1024] if isinstance(value, bool) else str(value)[:1024]
+            alert.labels[str(name)[:128]] = (
+                str(value).lower()[:1024] if isinstance(value, bool) else str(value)[:1024]
+            )
     alert.labels["source"] = alert.source
     alert.service = alert.labels.get("service", "") or alert.labels.get("component", "")
     alert.runbook_url = alert.labels.get("runbook_url", "") or alert.labels.get("runbook", "")
@@ -146,7 +175,9 @@ def _links(event: dict[str, Any], alert: Alert, faults: list[Unusable]) -> None:
     if isinstance(links, list):
         for index, link in enumerate(links):
             if not isinstance(link, dict) or not isinstance(link.get("href"), str):
-                faults.append(Unusable(f"'links[{index}].href' is missing or not a string", f"links[{index}]"))
+                faults.append(
+                    Unusable(f"'links[{index}].href' is missing or not a string", f"links[{index}]")
+                )
             else:
                 alert.links.append(Link(link["href"], str(link.get("text") or "")))
     elif links is not None:

@@ -10,7 +10,14 @@ LONGEST = {0: 30 * SECOND, 1: MINUTE}
 GIVE_UP = {0: HOUR, 1: 4 * HOUR}
 
 
-def next_attempt(attempts: int, created_at: Instant, now: Instant, urgency: int, randomness: Randomness, retry_after: int | None = None) -> Instant | None:
+def next_attempt(
+    attempts: int,
+    created_at: Instant,
+    now: Instant,
+    urgency: int,
+    randomness: Randomness,
+    retry_after: int | None = None,
+) -> Instant | None:
     """When to try again, or None to give up and use the person's next contact.
 
     Doubles from 2 s with 20 % of jitter, to 30 s at most for a P1; what the provider asks for (seconds) is respected.

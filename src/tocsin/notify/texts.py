@@ -63,7 +63,11 @@ def notice(context: PageContext, said: str, reason: str, *, zone: str) -> Words:
     """A notice: nobody is asked to acknowledge."""
     head = f"{context.severity} {context.number}" + (f": {context.title}" if not context.restricted else "")
     title = f"{said} — {head}" if said else head
-    blocks = ["\n".join(part for part in (said, reason if not context.restricted else "", _block(context, zone)) if part)]
+    blocks = [
+        "\n".join(
+            part for part in (said, reason if not context.restricted else "", _block(context, zone)) if part
+        )
+    ]
     return Words(title, blocks[0], _fit(title, f" {context.url}"), _html(title, blocks, "", context.url))
 
 
@@ -72,7 +76,8 @@ def _block(context: PageContext, zone: str) -> str:
         return f"{context.severity} {context.number} (restricted)\n{context.url}"
     lines = [
         f"{context.severity} {context.number}: {context.title}",
-        f"Since {when(context.since, zone)}" + (f" on {', '.join(context.services)}" if context.services else ""),
+        f"Since {when(context.since, zone)}"
+        + (f" on {', '.join(context.services)}" if context.services else ""),
         f"Why {context.severity}: {context.reason}" if context.reason else "",
         f"Nearest change: {context.change}" if context.change else "",
         f"Runbook: {context.runbook_url}" if context.runbook_url else "",
@@ -89,7 +94,10 @@ def _fit(head: str, tail: str) -> str:
 
 
 def _html(title: str, blocks: Sequence[str], ack_url: str, url: str) -> str:
-    parts = [f"<h2>{html.escape(title)}</h2>", *(f"<pre style='font:inherit;white-space:pre-wrap'>{html.escape(block)}</pre>" for block in blocks)]
+    parts = [
+        f"<h2>{html.escape(title)}</h2>",
+        *(f"<pre style='font:inherit;white-space:pre-wrap'>{html.escape(block)}</pre>" for block in blocks),
+    ]
     if ack_url:
         parts.append(f"<p><a href='{html.escape(ack_url)}' style='font-size:1.2em'>Acknowledge</a></p>")
     parts.append(f"<p><a href='{html.escape(url)}'>Open the incident</a></p>")

@@ -15,7 +15,9 @@ class ConsoleChannel:
 
     wakes = True
 
-    def __init__(self, name: str = "console", show: Callable[[Message], None] | None = None, keep: int = 500) -> None:
+    def __init__(
+        self, name: str = "console", show: Callable[[Message], None] | None = None, keep: int = 500
+    ) -> None:
         self.name = name
         self.messages: deque[Message] = deque(maxlen=keep)
         self.fail_next: deque[DeliveryFailed] = deque()

@@ -46,19 +46,27 @@ class SmtpChannel:
                 server.send_message(letter)
         except smtplib.SMTPRecipientsRefused as error:
             code, text = next(iter(error.recipients.values()))
-            raise DeliveryFailed(f"the mail server refused the recipient: {code} {mask(_said(text))}", permanent=code >= 500) from None
+            raise DeliveryFailed(
+                f"the mail server refused the recipient: {code} {mask(_said(text))}", permanent=code >= 500
+            ) from None
         except smtplib.SMTPResponseException as error:
             permanent = error.smtp_code >= 500 and not isinstance(error, smtplib.SMTPAuthenticationError)
-            raise DeliveryFailed(f"the mail server said {error.smtp_code} {mask(_said(error.smtp_error))}", permanent=permanent) from None
+            raise DeliveryFailed(
+                f"the mail server said {error.smtp_code} {mask(_said(error.smtp_error))}", permanent=permanent
+            ) from None
         except (OSError, smtplib.SMTPException) as error:
-            raise DeliveryFailed(f"the mail server {self._config.host}:{self._config.port} could not be used: {mask(str(error))}") from None
+            raise DeliveryFailed(
+                f"the mail server {self._config.host}:{self._config.port} could not be used: {mask(str(error))}"
+            ) from None
         return Receipt("accepted", str(letter["Message-ID"]))
 
     def _connect(self) -> smtplib.SMTP:
         config = self._config
         context = ssl.create_default_context()
         if config.tls == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(config.host, config.port, timeout=config.timeout, context=context)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                config.host, config.port, timeout=config.timeout, context=context
+            )
         else:
             server = smtplib.SMTP(config.host, config.port, timeout=config.timeout)
         if config.tls == "starttls":

@@ -46,7 +46,8 @@ _PUT_CHANGE = upsert("changes", _CHANGE_COLUMNS, ["id"])
 
 
 def _alert(row: Row) -> AlertRow:
-    return AlertRow(*row[:-1], bool(row[-1]))
+    *values, restricted = row
+    return AlertRow(*values, restricted=bool(restricted))  # type: ignore[misc]
 
 
 class AlertReading:

@@ -45,7 +45,6 @@ WORKERS = 8
 POOL_SIZE = 20
 POOL_SECONDS = 5.0
 """how long to wait for a connection before saying Busy"""
-CHANNEL = "tocsin"
 APPEND_LOCK = 0x746F6331
 """the advisory lock under which positions are given"""
 
@@ -64,7 +63,12 @@ _SETTINGS = {
 
 
 class Overtaken(Conflict):
-    """Another transaction was first: the unit of work is run again on what it left."""
+    """Another transaction was first: the unit of work is run again on what it left.
+
+    ``key`` is the unique key that exists already, where it was one.
+    """
+
+    key: str = ""
 
 
 class Lost(Busy):
@@ -75,7 +79,10 @@ def meaning(error: Exception) -> TocsinError | None:
     """The error of our own tree that a driver's error means; None where it is a fault of our own."""
     errors = psycopg.errors
     if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.UniqueViolation):
-        return Overtaken(f"somebody else wrote it first ({_first_line(error)}): read again and retry")
+        overtaken = Overtaken(f"somebody else wrote it first ({_first_line(error)}): read again and retry")
+        if isinstance(error, errors.UniqueViolation):
+            overtaken.key = error.diag.message_detail or ""
+        return overtaken
     if isinstance(error, UnicodeEncodeError):
         return surrogate(error)
     if isinstance(error, errors.NumericValueOutOfRange):
@@ -242,13 +249,16 @@ class PostgresStore:
         randomness = SystemRandomness()
         drawn: dict[str, list[int]] = {}
         overtaken = lost = 0
+        key = ""
         while True:
             try:
                 return self._once(work, drawn)
-            except Overtaken:
+            except Overtaken as error:
                 overtaken += 1
-                if overtaken >= ATTEMPTS:
+                # the same key twice: the work does not decide on what it reads, so running it again cannot help
+                if overtaken >= ATTEMPTS or (error.key and error.key == key):
                     raise
+                key = error.key
             except Lost:
                 lost += 1
                 if lost > RECONNECTS:
@@ -285,6 +295,7 @@ class PostgresStore:
         from tocsin.store.wakening import listen
 
         remove = self._listeners.add(listener)
+        self._start_notifier()
         self._start(
             "tocsin-store-listener", listen, self._conninfo, self._instance, self._listeners, self._stop
         )

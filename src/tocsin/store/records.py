@@ -70,7 +70,8 @@ _FORGET_RECORDS = sql("DELETE FROM records WHERE expires_at > 0 AND expires_at <
 
 
 def _document(row: Row) -> DocumentRow:
-    return DocumentRow(*row[:-1], bool(row[-1]))
+    *values, current = row
+    return DocumentRow(*values, current=bool(current))  # type: ignore[misc]
 
 
 class RecordReading:

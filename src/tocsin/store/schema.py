@@ -14,8 +14,8 @@ KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def _key(name: str, **options: bool) -> sa.Column[str]:
-    return sa.Column(name, KEY, nullable=False, **options)
+def _key(name: str, primary_key: bool = False) -> sa.Column[str]:
+    return sa.Column(name, KEY, nullable=False, primary_key=primary_key)
 
 
 def _text(name: str) -> sa.Column[str]:

@@ -21,17 +21,17 @@ POLL_SECONDS = 1.0
 
 
 def notify(value: Callable[..., Any], instance: str, wanted: threading.Event, stop: threading.Event) -> None:
-    """Sends a notification when ``wanted``, until ``stop``."""
-    while not stop.is_set():
+    """Sends a notification when ``wanted``; a last one on ``stop``, which ends the wait of this instance's listener."""
+    while True:
         wanted.wait()
         wanted.clear()
         try:
-            # on closing too: it ends this instance's own listener's wait
             value("SELECT pg_notify(%s, %s)", (CHANNEL, instance))
         except Busy:
             # the server is away; the others look by themselves each second
             stop.wait(POLL_SECONDS)
-        stop.wait(GATHER_SECONDS)
+        if stop.wait(GATHER_SECONDS):
+            return
 
 
 def listen(conninfo: str, instance: str, listeners: Listeners, stop: threading.Event) -> None:

@@ -346,7 +346,7 @@ class Web:
         facts = self.engine.facts(principal, reference)
         directory = self.engine.directory()
         policy = self.engine.store.read(lambda r: self.engine.policy_of(r, incident.policy)[0])
-        names = names_of(directory)
+        names = names_of(self.engine, directory)
         clocks = [standing(duty, self.engine.clock.now()) for duty in duties(incident, policy)]
         return {
             "incident": incident, "lines": [line(fact, names) for fact in reversed(facts)], "clocks": clocks, "name": directory.name,
@@ -452,11 +452,12 @@ class Web:
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 
-def names_of(directory: Directory) -> dict[str, str]:
-    """person and service ids → names."""
-    return {person.id: person.name for person in directory.people.values()} | {
-        service.id: service.name for service in directory.services.values()
-    }
+def names_of(engine: Engine, directory: Directory) -> dict[str, str]:
+    """person, service and integration ids → names."""
+    rows = engine.store.read(lambda r: r.records("integration"))
+    names = {f"integration:{row.id}": decode(row.body, Integration).name for row in rows}
+    names |= {person.id: person.name for person in directory.people.values()}
+    return names | {service.id: service.name for service in directory.services.values()}
 
 
 def command_from(verb: str, values: Mapping[str, Any]) -> Command:
@@ -531,7 +532,7 @@ def build_app(engine: Engine, *, phone: Any = None, label: str = "") -> FastAPI:
     @app.get("/api/v1/incidents/{reference}/timeline", tags=["incidents"], summary="What happened, in order")
     def timeline(request: Request, reference: str, after: int = Query(0, ge=0)) -> dict[str, Any]:
         principal = auth.principal_of(engine, request)
-        names = names_of(engine.directory())
+        names = names_of(engine, engine.directory())
         lines = [line(fact, names) for fact in engine.facts(principal, reference, after)]
         return {
             "timeline": [

@@ -1,0 +1,106 @@
+"""The same alert sent any number of times is one alert; a trigger after a resolve is a new episode."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.alerts.episodes import advance
+from tocsin.alerts.matchers import Matcher, compiled
+from tocsin.alerts.routing import Route, route
+from tocsin.alerts.shape import Alert
+from tocsin.alerts.silences import Silence, check_silence, silenced_by
+from tocsin.kernel.clock import MINUTE
+from tocsin.kernel.errors import Unusable
+
+
+def send(row, action="trigger", now=0, **more):
+    return advance(row, Alert(action, "k", summary="disk full", **more), now, integration="i")
+
+
+@pytest.mark.semantics(1)
+@given(st.lists(st.sampled_from(["trigger", "resolve", "acknowledge"]), max_size=30))
+def test_whatever_comes_there_is_one_row_and_an_episode_for_each_firing(actions):
+    row, firing, episodes = None, False, 0
+    for now, action in enumerate(actions):
+        step = send(row, action, now)
+        row = step.row or row
+        if action == "trigger" or (action == "acknowledge" and row is not None and step.event == "opened"):
+            episodes += not firing
+            firing = True
+        elif action == "resolve":
+            episodes += episodes == 0  # a resolve nobody waited for is kept, and pages nobody
+            firing = False
+        assert row is not None
+        assert row.status == ("firing" if firing else "resolved")
+        assert row.episode == max(episodes, 1)
+
+
+def test_repeats_are_counted_and_a_worse_word_of_the_sender_is_noticed():
+    row = send(None, severity="warning").row
+    assert send(row, now=1, severity="warning").event == "repeated"
+    assert send(row, now=2, severity="critical").event == "worsened"
+    assert row.repeats == 2
+
+
+def test_what_is_older_by_the_sources_own_time_changes_nothing():
+    row = send(None, source_at=10).row
+    assert send(row, "resolve", now=5, source_at=9).event == "stale"
+    assert row.status == "firing"
+
+
+@pytest.mark.semantics(1)
+def test_a_resolve_of_nothing_is_kept_and_pages_nobody():
+    step = send(None, "resolve")
+    assert (step.event, step.row.status) == ("late_resolve", "resolved")
+
+
+def test_matchers_are_anchored_and_a_missing_label_is_empty():
+    labels = {"team": "pay"}
+    assert Matcher("team", "pa.", regex=True).matches(labels)
+    assert not Matcher("team", "p", regex=True).matches(labels)
+    assert Matcher("zone", "", equal=True).matches(labels)
+    assert Matcher("zone", "x", equal=False).matches(labels)
+
+
+@pytest.mark.parametrize("expression", ["(a+)+", "(", "a" * 600])
+def test_an_expression_that_could_take_for_ever_is_refused(expression):
+    with pytest.raises(Unusable):
+        compiled(expression)
+
+
+@pytest.mark.semantics(24)
+@pytest.mark.parametrize("broken", [{"author": " "}, {"reason": ""}, {"ends_at": 0}, {"matchers": []}])
+def test_a_silence_needs_an_author_a_reason_a_matcher_and_an_end(broken):
+    whole = {
+        "id": "s",
+        "matchers": [Matcher("team", "pay")],
+        "starts_at": 0,
+        "ends_at": MINUTE,
+        "author": "anna",
+        "reason": "move",
+    }
+    check_silence(Silence(**whole))
+    with pytest.raises(Unusable):
+        check_silence(Silence(**(whole | broken)))
+
+
+def test_a_silence_covers_what_fits_while_it_lasts():
+    silence = Silence("s", [Matcher("team", "pay")], 0, MINUTE, "anna", "move")
+    assert "anna" in silenced_by({"team": "pay"}, [silence], 1, integration="i").reason
+    assert silenced_by({"team": "web"}, [silence], 1, integration="i") is None
+    assert silenced_by({"team": "pay"}, [silence], MINUTE, integration="i") is None
+
+
+def test_the_first_route_that_fits_names_service_and_group():
+    class Integration:
+        id, service, escalation_policy, group_by = "i", "", "", []
+
+    routes = [
+        Route("r1", "pay", [Matcher("team", "pay")], service="payments", group_by=["zone"]),
+        Route("r2", "rest"),
+    ]
+    first = route(Alert("trigger", "k", labels={"team": "pay", "zone": "eu"}), Integration(), routes, {})
+    other = route(Alert("trigger", "k", labels={"team": "pay", "zone": "us"}), Integration(), routes, {})
+    assert (first.service, first.route) == ("payments", "r1")
+    assert first.group_key != other.group_key
+    assert route(Alert("trigger", "k"), Integration(), routes, {}).route == "r2"
