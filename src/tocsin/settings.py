@@ -14,15 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tocsin.kernel.errors import Unusable
 
-SECRETS = (
-    "database_url",
-    "smtp_password",
-    "ntfy_token",
-    "slack_token",
-    "twilio_auth_token",
-    "pagerduty_routing_key",
-    "webhook_secret",
-)
+SECRETS = ("database_url", "smtp_password")
 
 
 class Settings(BaseModel):
@@ -38,8 +30,6 @@ class Settings(BaseModel):
     public_url: str = Field(
         "", description="address under which people reach Tocsin; links in pages are built on it"
     )
-    trusted_proxies: str = Field("", description="addresses of reverse proxies, separated by commas")
-    heartbeat_url: str = Field("", description="outside watchdog that is pinged while the engine is not late")
     demo: bool = Field(False, description="a fictional organisation, no real channel")
     smtp_host: str = Field("", description="mail server; e-mail is off without it")
     smtp_port: int = Field(25, description="its port")
@@ -47,14 +37,6 @@ class Settings(BaseModel):
     smtp_password: str = Field("", description="password for it")
     smtp_from: str = Field("tocsin@localhost", description="sender's address")
     smtp_tls: str = Field("none", description="none, starttls or tls")
-    ntfy_url: str = Field("", description="ntfy server; push is off without it")
-    ntfy_token: str = Field("", description="access token for it")
-    slack_token: str = Field("", description="bot token; Slack is off without it")
-    twilio_account_sid: str = Field("", description="Twilio account; SMS and voice are off without it")
-    twilio_auth_token: str = Field("", description="its auth token")
-    twilio_from: str = Field("", description="number that SMS and calls come from")
-    pagerduty_routing_key: str = Field("", description="Events v2 key of an outer pager")
-    webhook_secret: str = Field("", description="whsec_… that signs outgoing webhooks")
 
     @property
     def url(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from tocsin.catalogue.people import Contact
 from tocsin.engine.work import Reaction, Work, notice_at
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, next_step
 from tocsin.incidents.incident import Incident, Run
+from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import encode
 from tocsin.kernel.ports import OutboxRow
 from tocsin.notify.rules import next_contact, plan
@@ -172,11 +174,11 @@ def message(
     fact_id: str,
     kind: str,
     person: str,
-    contact,
-    not_before: int,
+    contact: Contact,
+    not_before: Instant,
     tag: str,
-    extra: dict,
-) -> OutboxRow:  # type: ignore[no-untyped-def]
+    extra: dict[str, object],
+) -> OutboxRow:
     """One outbox row; its key is (fact, effect, recipient, channel)."""
     return OutboxRow(
         id=work.new_id(), key=f"{fact_id}:{kind}:{person}:{contact.id}", effect=kind, channel=contact.kind, recipient=person,

@@ -40,6 +40,7 @@ from tocsin.intake import pagerduty
 from tocsin.kernel.clock import humanize, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, NotFound, Refused, TocsinError, Unauthenticated, Unusable, UnusableMany
+from tocsin.kernel.facts import Fact
 from tocsin.kernel.ports import Message, RequestRow
 from tocsin.kernel.randomness import dedup_key, ulid
 from tocsin.kernel.redact import mask
@@ -389,6 +390,9 @@ class Web:
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
+    def _facts_since(self, position: int) -> list[Fact]:
+        return self.engine.store.read(lambda r: r.facts_since(position))
+
     async def _stream(self, principal: Principal, position: int) -> AsyncIterator[str]:
         self._loop = asyncio.get_running_loop()
         waker = asyncio.Event()
@@ -397,9 +401,7 @@ class Web:
             yield ": welcome\n\n"
             while True:
                 waker.clear()
-                facts = await run_in_threadpool(
-                    lambda after=position: self.engine.store.read(lambda r: r.facts_since(after))
-                )  # type: ignore[misc]
+                facts = await run_in_threadpool(self._facts_since, position)
                 for fact in facts:
                     position = fact.position
                     if fact.stream.kind != "incident":
