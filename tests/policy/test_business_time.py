@@ -75,6 +75,15 @@ def test_a_business_day_that_ends_in_the_lunch_break_is_due_after_it() -> None:
     calendar = BusinessCalendar("UTC", (long, broken, long, long, long, (), ()))
     due = calendar.add(parse_instant("2026-03-02T12:30:00Z"), Duration.parse("1 business day"))
     assert to_iso(due) == "2026-03-03T13:00:00Z"
+    due = calendar.add(parse_instant("2026-03-02T12:00:00Z"), Duration.parse("1 business day"))
+    assert to_iso(due) == "2026-03-03T12:00:00Z"  # exactly at a closing
+
+
+def test_it_stays_open_when_clocks_go_back_over_midnight() -> None:
+    sundays = BusinessCalendar("America/St_Johns", ((),) * 6 + (((0, 1440),),))
+    # one minute past midnight on Sunday 7 November 2010, clocks went back to Saturday, 23:01
+    assert sundays.is_open(parse_instant("2010-11-07T02:30:30Z"))
+    assert sundays.is_open(parse_instant("2010-11-07T02:45:00Z"))
 
 
 def test_opening_and_closing() -> None:

@@ -394,7 +394,7 @@ def wall_instant(zone: str, ordinal: int, minutes: int) -> Instant:
         before,
         key=lambda second: _offset(datetime.fromtimestamp(second, UTC).astimezone(info)),
     )
-    return (low) * SECOND
+    return (low + jump) * SECOND
 
 
 def _offset(moment: datetime) -> int:
