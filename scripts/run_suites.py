@@ -50,7 +50,7 @@ class Outcome:
 
 def suites(jobs: int) -> list[Suite]:
     """All of them, in the order they run; the budgets add up to 17 minutes."""
-    pytest = (sys.executable, "-m", "pytest", "-rs")
+    pytest = (sys.executable, "-m", "pytest", "-rfEs")
     workers = ("-n", str(jobs))
     return [
         Suite("checks", 60, ("make", "--no-print-directory", "check")),

@@ -1,7 +1,8 @@
 """Fixtures for all: stores, each test with its own.
 
 ``sqlite_store`` and ``postgres_store`` are migrated and empty; ``store`` runs a test on both. ``postgres_url`` is the
-address of an empty, migrated database. A database is copied from one that was migrated once.
+address of an empty, migrated database. A database is copied from one that was migrated once, or emptied
+after the test before.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postg
 @pytest.fixture
 def postgres_url(postgres_cluster: postgres_server.Cluster) -> Iterator[str]:
     """The address of an empty, migrated database of this test's own."""
-    url = postgres_cluster.create_database()
+    url = postgres_cluster.take()
     yield url
-    postgres_cluster.drop_database(url)
+    postgres_cluster.give_back(url)
 
 
 @pytest.fixture

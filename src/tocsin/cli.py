@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import urllib.parse
@@ -82,6 +83,8 @@ def serve(**flags: Any) -> None:
         greet(tocsin)
         if settings.demo:
             threading.Thread(target=tell_story, args=(tocsin, stop), name="tocsin-story", daemon=True).start()
+        # uvicorn raises the signal again once it has stopped: without a handler the store would not be closed
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.run(
             app,
             host=settings.host,

@@ -198,7 +198,7 @@ def calendars(draw: st.DrawFn) -> tuple[BusinessCalendar, str]:
 
 
 @given(calendars(), st.integers(1440, 4 * 1440), st.integers(1, 600))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_business_time_agrees_with_counting_minutes(
     chosen: tuple[BusinessCalendar, str], offset: int, length: int
 ) -> None:

@@ -86,7 +86,7 @@ class FactContract:
             pool.submit(lambda: ([w.result() for w in writers], finished.set()))
             while True:
                 last_look = finished.is_set()
-                facts = store.read(lambda tx: tx.facts_since(position, limit=7))
+                facts = store.read(lambda tx, after=position: tx.facts_since(after, limit=7))
                 seen += facts
                 position = facts[-1].position if facts else position
                 if last_look and not facts:
@@ -371,6 +371,12 @@ class AlertContract:
 
 
 class TimerContract:
+    def test_many_timers_are_set_together(self, store):
+        store.write(lambda tx: tx.set_timers([("t", "a", NOW), ("t", "b", LATER)]))
+        store.write(lambda tx: tx.set_timers([("t", "a", None), ("t", "b", NOW), ("t", "c", LATER)]))
+        leased = store.write(lambda tx: tx.lease_timers(LATER, LATER + 1, "mine", 9))
+        assert [(row.key, row.due_at) for row in leased] == [("b", NOW), ("c", LATER)]
+
     def test_there_is_one_row_for_each_key(self, store):
         store.write(lambda tx: [tx.set_timer("incident", "a", LATER), tx.set_timer("incident", "a", NOW)])
         assert store.read(lambda tx: tx.timer("incident", "a")).due_at == NOW
@@ -732,6 +738,19 @@ class UnitOfWorkContract:
         assert [type(error) for error in errors[:3]] == [Refused, Unusable, type(None)]
         assert sorted(store.read(lambda tx: tx.metas("n/"))) == [f"n/{n:03d}" for n in range(2, 90, 3)]
 
+    def test_many_that_write_one_row_all_get_through(self, store):
+        def count(tx):
+            tx.put_meta("count", b"%d" % (int(tx.meta("count") or b"0") + 1))
+
+        futures = [store.submit(count) for _ in range(150)]
+        for future in futures:
+            future.result(60)
+        assert store.read(lambda tx: tx.meta("count")) == b"150"
+
+    def test_a_work_cannot_wait_for_another_one(self, store):
+        with pytest.raises(RuntimeError, match="cannot wait"):
+            store.write(lambda tx: store.write(lambda tx: None))
+
     def test_a_reader_sees_one_moment(self, store):
         store.write(lambda tx: tx.put_meta("a", b"1"))
 
@@ -761,7 +780,9 @@ class UnitOfWorkContract:
                 use()
 
     def test_a_healthy_store_has_no_faults(self, store):
-        assert [fault for fault in store.check() if "power cut" not in fault] == []
+        # the tests' own server saves on the disk, and some platforms bring an older SQLite
+        known = ("power cut", "WAL-reset")
+        assert [fault for fault in store.check() if not any(words in fault for words in known)] == []
         assert store.migrate() == []
 
     def test_every_acknowledged_write_survives_a_kill(self, store, address):

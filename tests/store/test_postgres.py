@@ -110,7 +110,7 @@ def test_an_alert_that_two_processes_update_at_once_loses_neither(postgres_store
     assert len(runs) == 3
 
 
-def test_a_work_that_is_run_again_keeps_its_number(postgres_store):
+def test_a_work_that_is_run_again_keeps_its_number(postgres_store, second_process):
     postgres_store.write(rows.append)
     numbers = []
 
@@ -118,7 +118,7 @@ def test_a_work_that_is_run_again_keeps_its_number(postgres_store):
         numbers.append(tx.next_number("INC"))
         head = tx.stream(rows.INCIDENT)
         if len(numbers) == 1:
-            postgres_store.write(rows.append)
+            second_process.write(rows.append)
         tx.append(rows.facts_after(head.version, head.head))
 
     postgres_store.write(work)

@@ -126,11 +126,6 @@ def test_a_work_that_was_cancelled_does_not_run(sqlite_store):
     assert sqlite_store.read(lambda tx: tx.meta("a")) is None
 
 
-def test_a_work_cannot_wait_for_another_one(sqlite_store):
-    with pytest.raises(RuntimeError, match="cannot wait"):
-        sqlite_store.write(lambda tx: sqlite_store.write(lambda tx: None))
-
-
 def test_a_listener_that_raises_is_reported_and_the_others_still_hear(sqlite_store, monkeypatch):
     reported, heard = [], []
     monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_type))

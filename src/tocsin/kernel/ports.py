@@ -302,6 +302,10 @@ class Transaction(Reader, Protocol):
         """Writes the one timer row of (kind, key), or removes it where ``due_at`` is None. Clears a lease."""
         ...
 
+    def set_timers(self, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
+        """:meth:`set_timer` for many (kind, key, due_at) of different keys, in one go."""
+        ...
+
     def lease_timers(
         self, now: Instant, lease_until: Instant, token: str, limit: int, kinds: Sequence[str] | None = None
     ) -> list[TimerRow]:
@@ -310,6 +314,10 @@ class Transaction(Reader, Protocol):
 
     def complete_timer(self, kind: str, key: str, token: str, next_due: Instant | None) -> bool:
         """Re-arms or removes a leased timer; False where the token no longer holds it."""
+        ...
+
+    def complete_timers(self, token: str, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
+        """:meth:`complete_timer` for many (kind, key, next_due) in one go; those that ``token`` no longer holds are left."""
         ...
 
     def put_outbox(self, rows: Sequence[OutboxRow]) -> None:
@@ -321,12 +329,18 @@ class Transaction(Reader, Protocol):
     ) -> list[OutboxRow]: ...
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool: ...
     def retry_outbox(self, id: str, token: str, not_before: Instant, error: str) -> bool:
-        """Back to waiting, one attempt more."""
+        """Back to waiting, one attempt more; ``withdrawn`` where it was withdrawn while it was on its way."""
         ...
 
     def withdraw_outbox(
         self, scope: str, now: Instant, *, tag: str | None = None, recipient: str | None = None
-    ) -> int: ...
+    ) -> int:
+        """Withdraws what has not left and says how many rows that were.
+
+        A row whose lease runs is on its way: it is not counted, its worker reports as usual, it is not tried again.
+        """
+        ...
+
     def release_held(self) -> int:
         """Lets a restored copy's outbox and timers go (foundation 25)."""
         ...

@@ -74,10 +74,10 @@ def _write(dialect: str, reader: Any, out: Any) -> None:
     rows: dict[str, int] = {}
     for table in metadata.sorted_tables:
         columns = [column for column in table.columns if column.name not in _OWN.get(table.name, ())]
-        names = [column.name for column in columns]
+        names = [str(column.name) for column in columns]
         flags = [index for index, column in enumerate(columns) if isinstance(column.type, sa.Boolean)]
         binary = [index for index, column in enumerate(columns) if isinstance(column.type, sa.LargeBinary)]
-        _line(out, {"table": table.name, "columns": names, "bytes": binary, "flags": flags})
+        _line(out, {"table": str(table.name), "columns": names, "bytes": binary, "flags": flags})
         key = ", ".join(column.name for column in table.primary_key)
         count = 0
         for row in session.stream(f"SELECT {', '.join(names)} FROM {table.name} ORDER BY {key}"):
@@ -86,7 +86,7 @@ def _write(dialect: str, reader: Any, out: Any) -> None:
                 values[index] = bool(values[index])
             _line(out, values)
             count += 1
-        rows[table.name] = count
+        rows[str(table.name)] = count
     _line(out, {"end": rows})
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tocsin.kernel.clock import MILLISECOND, SECOND, Instant
@@ -25,6 +25,7 @@ from tocsin.store import revisions
 from tocsin.store.listeners import Listeners
 from tocsin.store.sql import Params, Row, Statement, check_text, sql, surrogate, too_large
 from tocsin.store.transaction import SqlReader, SqlTransaction
+from tocsin.store.turnstile import Turnstile
 
 try:
     import psycopg
@@ -36,8 +37,10 @@ except ImportError:
 T = TypeVar("T")
 
 NOTHING: dict[str, Any] = {}
-ATTEMPTS = 10
+ATTEMPTS = 20
 """how often a unit of work is run when others keep changing what it writes"""
+ALONE_AFTER = 2
+"""so often overtaken, it runs alone in its process"""
 RECONNECTS = 2
 """how often it is run again because its connection was lost before the commit"""
 QUEUE_LIMIT = 10_000
@@ -223,6 +226,7 @@ class PostgresStore:
         refuse(self._conninfo, self.place)
         self._stop = threading.Event()
         self._listeners = Listeners()
+        self._turnstile = Turnstile()
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
         self._notify = threading.Event()
@@ -252,7 +256,8 @@ class PostgresStore:
         key = ""
         while True:
             try:
-                return self._once(work, drawn)
+                with self._turnstile.passing(alone=overtaken >= ALONE_AFTER):
+                    return self._once(work, drawn)
             except Overtaken as error:
                 overtaken += 1
                 # the same key twice: the work does not decide on what it reads, so running it again cannot help
@@ -264,7 +269,7 @@ class PostgresStore:
                 if lost > RECONNECTS:
                     raise
                 self._pool.check()
-            pause = jitter(randomness, min(2 << (overtaken + lost), 200) * MILLISECOND, 80)
+            pause = jitter(randomness, min(1 << (overtaken + lost), 100) * MILLISECOND, 80)
             self._stop.wait(pause / SECOND)
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
@@ -363,15 +368,21 @@ class PostgresStore:
         try:
             yield connection
         finally:
-            self._pool.putconn(connection)  # rolls back what is still open
+            if not connection.closed:
+                with suppress(psycopg.OperationalError):  # lost just now: the pool makes another one
+                    connection.rollback()
+            self._pool.putconn(connection)
 
     def _wake_others(self) -> None:
+        self._start_notifier()
+        self._notify.set()
+
+    def _start_notifier(self) -> None:
         from tocsin.store.wakening import notify
 
         self._start(
             "tocsin-store-notifier", notify, self._notifier.value, self._instance, self._notify, self._stop
         )
-        self._notify.set()
 
     def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
         """Starts a thread unless it runs already."""

@@ -358,8 +358,8 @@ class SqliteStore:
         faults = revisions.faults(self.read(lambda _: self._revision()), str(self.path))
         if not faults:
             faults += [f"{self.path} is damaged: {line}. Restore a backup." for line in self._integrity()]
-            if self.read(lambda tx: tx.meta("held")) is not None:
-                faults.append(revisions.HELD)
+        if not faults and self.read(lambda tx: tx.meta("held")) is not None:
+            faults.append(revisions.HELD)
         version = driver.sqlite_version_info
         if (3, 7, 0) <= version < (3, 51, 3):
             faults.append(
@@ -405,6 +405,8 @@ class SqliteStore:
         connection = self._connect(writing=False)
         try:
             lines = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
+        except driver.DatabaseError as error:
+            lines = [str(error)]
         finally:
             connection.close()
         return [] if lines == ["ok"] else lines

@@ -149,6 +149,20 @@ class TimerWriting(TimerReading):
             params = {"kind": kind, "key": key, "due_at": due_at, "lease_until": 0, "lease_token": ""}
             self.session.run(_SET_TIMER, params)
 
+    def set_timers(self, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
+        for kind, key, _ in timers:
+            check_key("the timer", kind, key)
+        dropped = [{"kind": kind, "key": key} for kind, key, due in timers if due is None]
+        armed = [
+            {"kind": kind, "key": key, "due_at": due, "lease_until": 0, "lease_token": ""}
+            for kind, key, due in timers
+            if due is not None
+        ]
+        if dropped:
+            self.session.many(_DROP_TIMER, dropped)
+        if armed:
+            self.session.many(_SET_TIMER, armed)
+
     def lease_timers(
         self, now: Instant, lease_until: Instant, token: str, limit: int, kinds: Sequence[str] | None = None
     ) -> list[TimerRow]:
@@ -166,7 +180,7 @@ class TimerWriting(TimerReading):
         return self.session.run(_REARM_TIMER, {**params, "due_at": next_due}) > 0
 
     def complete_timers(self, token: str, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
-        finished = [{"kind": k, "key": key, "token": token} for k, key, due in timers if due is None]
+        finished = [{"kind": kind, "key": key, "token": token} for kind, key, due in timers if due is None]
         armed = [
             {"kind": k, "key": key, "token": token, "due_at": due}
             for k, key, due in timers
