@@ -235,7 +235,7 @@ def shift_change_at(incident: Incident, directory: Directory, now: Instant) -> I
     on_call = any(run.on_call and run.state != "stopped" for run in incident.runs.values())
     if not on_call or not incident.services:
         return None
-    team = directory.team_of(incident.services[0])
+    team, _ = directory.answering_team(service=incident.services[0], policy=incident.escalation_policy)
     if team is None:
         return None
     after = max([now, *(run.last_step_at for run in incident.runs.values() if run.on_call)])
