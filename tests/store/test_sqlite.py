@@ -155,10 +155,11 @@ def test_a_second_process_may_read(sqlite_store, sqlite_folder):
 
 def test_a_redacted_body_is_not_left_in_the_file(sqlite_folder):
     store = SqliteStore(sqlite_folder)
-    facts = rows.facts_after(0, bytes(32), text="hunter2 hunter2")
+    facts = rows.facts_after(0, bytes(32), text="hunter2 " * 1000)
     store.write(lambda tx: tx.append(facts))
     store.write(lambda tx: tx.redact(rows.INCIDENT, facts[0].id))
     store.close()
+    assert facts[0].id.encode() in (sqlite_folder / "tocsin.db").read_bytes()
     assert b"hunter2" not in (sqlite_folder / "tocsin.db").read_bytes()
 
 

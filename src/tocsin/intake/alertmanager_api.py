@@ -1,0 +1,208 @@
+"""Alertmanager's API v2, the side that takes: posted alerts and posted silences.
+
+Source: https://github.com/prometheus/alertmanager, ``api/v2/openapi.yaml``; what a posted alert's times mean follows its
+``postAlertsHandler``. What the API shows is in :mod:`tocsin.intake.alertmanager_views`.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import msgspec
+
+from tocsin.alerts.matchers import from_json
+from tocsin.alerts.shape import Alert, Parsed, fit_details, fit_labels
+from tocsin.alerts.silences import Silence, check_silence, state_of
+from tocsin.intake.limits import MAX_ALERTS
+from tocsin.intake.prometheus import describe, fingerprint, usable_labels
+from tocsin.intake.reading import instant, json_object
+from tocsin.kernel.clock import MINUTE, SECOND, Instant, to_iso
+from tocsin.kernel.codec import decode_foreign, encode
+from tocsin.kernel.errors import Unusable
+from tocsin.kernel.randomness import Randomness
+
+RESOLVE_TIMEOUT = 5 * MINUTE
+"""An alert that names no end expires this long after its last receipt, Alertmanager's own default."""
+
+VIA = "alertmanager-api-v2"
+
+_AT = re.compile(r"^(.*?) - at `(.*)`$", re.DOTALL)
+
+
+class PostableAlert(msgspec.Struct):
+    """One alert as posted; the protocol's own names."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str] | None = None
+    startsAt: str | None = None
+    endsAt: str | None = None
+    generatorURL: str | None = None
+
+
+_decoder = msgspec.json.Decoder(list[PostableAlert])
+
+
+def parse_alerts(body: bytes, now: Instant, *, resolve_timeout: int = RESOLVE_TIMEOUT) -> Parsed:
+    """The alerts of ``POST /api/v2/alerts``. Raises :class:`Unusable` where the body as a whole cannot be read.
+
+    As in Alertmanager, the alerts that are valid are taken though others are not: those are in ``refused``, and the
+    answer is then 400. ``now`` is the time of receipt; ``resolve_timeout`` microseconds.
+    """
+    parsed = Parsed()
+    posted = _decode(body)
+    if len(posted) > MAX_ALERTS:
+        raise Unusable(f"there are {len(posted)} alerts in one body; send at most {MAX_ALERTS}", "$")
+    for index, one in enumerate(posted):
+        try:
+            parsed.alerts.append(_alert(one, f"$[{index}]", now, resolve_timeout, parsed.notes))
+        except Unusable as fault:
+            parsed.refused.append(f"{fault.where}: {fault.sentence}")
+    return parsed
+
+
+def error_body(sentence: str) -> bytes:
+    """The body of a 400, 404 or 500: a JSON string, as the API's description says."""
+    return encode(sentence)
+
+
+def _decode(body: bytes) -> list[PostableAlert]:
+    if b"\\u0000" in body or b"\x00" in body:
+        decode_foreign(body)
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        found = _AT.match(str(error))
+        what, where = (found[1], found[2]) if found else (str(error), "$")
+        raise Unusable(f"{what} at {where}; send a list of alerts with labels as text", where) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        decode_foreign(body)
+        raise Unusable("the body is not a list of alerts", "$") from None
+
+
+def _alert(one: PostableAlert, where: str, now: Instant, timeout: int, notes: list[str]) -> Alert:
+    labels = one.labels
+    if "" in labels.values():
+        labels = {name: value for name, value in labels.items() if value}
+    if not labels:
+        raise Unusable("at least one label with a value is required", f"{where}.labels")
+    if "" in labels:
+        raise Unusable("a label has an empty name; name it", f"{where}.labels")
+    starts, ends = _time(one.startsAt, where, "startsAt"), _time(one.endsAt, where, "endsAt")
+    if ends and ends < starts:
+        raise Unusable(
+            f"endsAt {one.endsAt} is before startsAt {one.startsAt}; correct one of them", f"{where}.endsAt"
+        )
+    resolved = 0 < ends <= now
+    alert = Alert(
+        "resolve" if resolved else "trigger",
+        fingerprint(labels),
+        labels=usable_labels(labels, notes),
+        via=VIA,
+    )
+    alert.started_at = starts or ends if resolved else starts
+    if resolved:
+        alert.source_at = ends
+    else:
+        alert.ends_at = ends or now + timeout
+    describe(alert, one.annotations or {}, one.generatorURL or "", notes)
+    alert.details = fit_details(alert.details, notes)
+    return alert
+
+
+def _time(text: str | None, where: str, name: str) -> Instant:
+    if not text:
+        return 0
+    try:
+        return instant(text)
+    except Unusable as fault:
+        raise Unusable(fault.sentence, f"{where}.{name}") from None
+
+
+class PostedSilence(msgspec.Struct):
+    """A silence as posted. ``replaces`` is the id it was posted with, empty for a new one."""
+
+    silence: Silence
+    replaces: str
+
+
+def silence_id(randomness: Randomness) -> str:
+    """A random UUID (version 4), the form of silence ids that clients of the API expect."""
+    return str(uuid.UUID(int=randomness.bits(128), version=4))
+
+
+def is_silence_id(text: str) -> bool:
+    """Whether ``text`` is a UUID as the API writes it."""
+    return re.fullmatch(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is not None
+
+
+def parse_silence(body: bytes, now: Instant, *, integration: str, new_id: str) -> PostedSilence:
+    """The silence of ``POST /api/v2/silences``; raises :class:`Unusable`.
+
+    ``new_id`` is used unless :func:`settle` updates the one it replaces. A start in the past becomes ``now``, as in
+    Alertmanager.
+    """
+    posted = json_object(body)
+    for name in ("startsAt", "endsAt", "createdBy", "comment"):
+        if not isinstance(posted.get(name), str) or not posted[name].strip():
+            raise Unusable(
+                f"{name} is missing or not text; a silence needs an author, a reason and an end", f"$.{name}"
+            )
+    matchers = from_json(posted.get("matchers"))
+    if not matchers:
+        raise Unusable("a silence needs at least one matcher", "$.matchers")
+    replaces = posted.get("id") or ""
+    if not isinstance(replaces, str):
+        raise Unusable("id must be text: the id of the silence to change, or left out", "$.id")
+    times = [_time(posted[name], "$", name) for name in ("startsAt", "endsAt")]
+    annotations: Any = posted.get("annotations") or {}
+    if not isinstance(annotations, dict):
+        raise Unusable("annotations must be an object of texts", "$.annotations")
+    silence = Silence(
+        new_id, matchers, times[0], times[1], posted["createdBy"].strip()[:200], posted["comment"].strip()[:2000],
+        integration=integration, updated_at=now, annotations=fit_labels(annotations),
+    )  # fmt: skip
+    if not replaces:
+        silence.starts_at = max(silence.starts_at, now)
+    return PostedSilence(check_silence(silence, now), replaces)
+
+
+class Settled(msgspec.Struct):
+    """``kept``: the silence to store. ``ended``: the one it takes the place of, ended now; None where there is none."""
+
+    kept: Silence
+    ended: Silence | None
+    reason: str
+
+
+def settle(posted: PostedSilence, previous: Silence | None, now: Instant) -> Settled:
+    """What a posted silence does to the one it names (``previous``, looked up by the caller, who answers 404 without it).
+
+    As in Alertmanager: the same matchers and a start that is not changed after the fact update it in place; anything else
+    ends it and makes a new one.
+    """
+    silence = posted.silence
+    if previous is None:
+        return Settled(silence, None, "a new silence")
+    state = state_of(previous, now)
+    same_start = abs(previous.starts_at - silence.starts_at) < SECOND
+    movable = (state == "active" and same_start) or (state == "pending" and silence.starts_at >= now)
+    if movable and set(previous.matchers) == set(silence.matchers):
+        silence.id, silence.covers_p1 = previous.id, previous.covers_p1
+        return Settled(silence, None, "changed in place")
+    silence.starts_at = max(silence.starts_at, now)
+    return Settled(silence, ended(previous, now), f"it was {state}; a new silence takes its place")
+
+
+def ended(silence: Silence, now: Instant) -> Silence | None:
+    """``silence`` ended now (``DELETE /api/v2/silence/ID``); None where it is over already."""
+    if state_of(silence, now) == "expired":
+        return None
+    start = min(silence.starts_at, now)
+    return msgspec.structs.replace(silence, starts_at=start, ends_at=now, updated_at=now)
+
+
+def already_over(silence: Silence) -> str:
+    """What to answer when an expired silence is deleted again."""
+    return f"silence {silence.id} already expired at {to_iso(silence.ends_at)}"
