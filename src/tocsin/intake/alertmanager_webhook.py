@@ -6,7 +6,6 @@ decides when an alert is over and says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tocsin.alerts.shape import Alert, Parsed, fit_details, fit_key, fit_labels
@@ -16,8 +15,6 @@ from tocsin.intake.reading import add_link, json_object, moment, object_of, take
 from tocsin.kernel.errors import Unusable
 
 VIA = "alertmanager-webhook-v4"
-
-Extra = Mapping[str, str]
 
 
 def parse(body: bytes) -> Parsed:

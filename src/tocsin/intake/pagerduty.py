@@ -7,18 +7,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin.alerts.shape import MAX_KEY, MAX_SUMMARY, Alert, Change, Link
+from tocsin.alerts.shape import (
+    MAX_KEY,
+    MAX_KEY_BYTES,
+    MAX_NAME,
+    MAX_SUMMARY,
+    SEVERITIES,
+    Alert,
+    Change,
+    Link,
+    clip,
+    fit_details,
+    fit_labels,
+)
+from tocsin.intake.limits import MAX_EVENT_BODY
+from tocsin.intake.reading import SERVICE_LABELS, add_link, first_label, text_of, url_of
 from tocsin.kernel.clock import parse_instant
 from tocsin.kernel.codec import decode_foreign
 from tocsin.kernel.errors import Unusable, UnusableMany
 
-MAX_BODY = 512 * 1024
-SEVERITIES = ("critical", "error", "warning", "info")
+VIA = "pagerduty-events-v2"
 ACTIONS = ("trigger", "acknowledge", "resolve")
 
 
-def parse_enqueue(body: bytes) -> tuple[str, Alert]:
-    """(routing key, alert). Raises :class:`UnusableMany` with every fault found, or :class:`Unusable`."""
+def parse_enqueue(body: bytes, notes: list[str] | None = None) -> tuple[str, Alert]:
+    """(routing key, alert). Raises :class:`UnusableMany` with every fault found, or :class:`Unusable`.
+
+    A trigger may come without a dedup key: the caller gives it a new one. ``notes`` collects what was cut or left out.
+    """
+    notes = [] if notes is None else notes
     event = _object(body)
     faults: list[Unusable] = []
     key = _text(event, "routing_key", "", faults, required=True)
@@ -30,22 +47,27 @@ def parse_enqueue(body: bytes) -> tuple[str, Alert]:
             )
         )
     dedup_key = _text(event, "dedup_key", "", faults)
-    if len(dedup_key) > MAX_KEY:
-        faults.append(Unusable(f"'dedup_key' is longer than {MAX_KEY} characters", "dedup_key"))
+    if len(dedup_key) > MAX_KEY or len(dedup_key.encode()) > MAX_KEY_BYTES:
+        faults.append(
+            Unusable(
+                f"'dedup_key' is longer than {MAX_KEY} characters or {MAX_KEY_BYTES} bytes; shorten it",
+                "dedup_key",
+            )
+        )
     if action in ("acknowledge", "resolve") and not dedup_key:
         faults.append(Unusable(f"'dedup_key' is missing; {action} needs the key of the alert", "dedup_key"))
-    alert = Alert(action, dedup_key, via="pagerduty-events-v2")
-    payload = event.get("payload")
+    alert = Alert(action, dedup_key, via=VIA)
     if action == "trigger":
-        _payload(payload, alert, faults)
-        _links(event, alert, faults)
+        _payload(event.get("payload"), alert, faults, notes)
+        alert.links = _links(event, faults, notes)
     if faults:
         raise UnusableMany(faults)
     return key, alert
 
 
-def parse_change(body: bytes) -> tuple[str, Change]:
-    """(routing key, change event)."""
+def parse_change(body: bytes, notes: list[str] | None = None) -> tuple[str, Change]:
+    """(routing key, change event); raises as :func:`parse_enqueue` does."""
+    notes = [] if notes is None else notes
     event = _object(body)
     faults: list[Unusable] = []
     key = _text(event, "routing_key", "", faults, required=True)
@@ -53,20 +75,18 @@ def parse_change(body: bytes) -> tuple[str, Change]:
     if not isinstance(payload, dict):
         faults.append(Unusable("'payload' is missing or not an object", "payload"))
         raise UnusableMany(faults)
+    summary = _text(payload, "summary", "payload.", faults, required=True)
+    source = _text(payload, "source", "payload.", faults)
+    details = _details(payload)
     change = Change(
-        _text(payload, "summary", "payload.", faults, required=True)[:MAX_SUMMARY],
-        _text(payload, "source", "payload.", faults),
+        clip(summary, MAX_SUMMARY, "payload.summary", notes),
+        clip(source, MAX_SUMMARY, "payload.source", notes),
+        at=_time(payload, "timestamp", faults),
+        labels=fit_labels(details, notes),
+        links=_links(event, faults, notes),
+        details=fit_details(details, notes),
     )
-    change.at = _time(payload, "timestamp", faults)
-    change.details = _details(payload, faults)
-    holder = Alert("trigger", "")
-    _links(event, holder, faults)
-    change.links = holder.links
-    change.service = (
-        str(change.details.get("service", ""))[:200]
-        if isinstance(change.details.get("service", ""), str)
-        else ""
-    )
+    change.service = first_label(change.labels, SERVICE_LABELS)[:MAX_NAME]
     if faults:
         raise UnusableMany(faults)
     return key, change
@@ -94,8 +114,8 @@ def refused(error: Unusable) -> dict[str, Any]:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    if len(body) > MAX_BODY:
-        raise Unusable(f"the event is larger than {MAX_BODY // 1024} kB", "$")
+    if len(body) > MAX_EVENT_BODY:
+        raise Unusable(f"the event is larger than {MAX_EVENT_BODY // 1024} kB", "$")
     event = decode_foreign(body, what="the event")
     if not isinstance(event, dict):
         raise Unusable("the event is not a JSON object", "$")
@@ -133,19 +153,22 @@ def _time(holder: dict[str, Any], name: str, faults: list[Unusable]) -> int:
         return 0
 
 
-def _details(payload: dict[str, Any], faults: list[Unusable]) -> dict[str, Any]:
+def _details(payload: dict[str, Any]) -> dict[str, Any]:
     details = payload.get("custom_details")
     if details is None:
         return {}
     return details if isinstance(details, dict) else {"details": details}
 
 
-def _payload(payload: Any, alert: Alert, faults: list[Unusable]) -> None:
+def _payload(payload: Any, alert: Alert, faults: list[Unusable], notes: list[str]) -> None:
     if not isinstance(payload, dict):
         faults.append(Unusable("'payload' is missing or not an object", "payload"))
         return
-    alert.summary = _text(payload, "summary", "payload.", faults, required=True)[:MAX_SUMMARY]
-    alert.source = _text(payload, "source", "payload.", faults, required=True)[:MAX_SUMMARY]
+    alert.summary = clip(
+        _text(payload, "summary", "payload.", faults, required=True), MAX_SUMMARY, "payload.summary", notes
+    )
+    source = _text(payload, "source", "payload.", faults, required=True)
+    alert.source = clip(source, MAX_SUMMARY, "payload.source", notes)
     alert.severity = _text(payload, "severity", "payload.", faults, required=True)
     if alert.severity and alert.severity not in SEVERITIES:
         faults.append(
@@ -155,33 +178,36 @@ def _payload(payload: Any, alert: Alert, faults: list[Unusable]) -> None:
             )
         )
     alert.started_at = alert.source_at = _time(payload, "timestamp", faults)
-    alert.details = _details(payload, faults)
-    for name in ("component", "group", "class"):
-        if value := _text(payload, name, "payload.", faults):
-            alert.labels[name] = value[:1024]
-    for name, value in alert.details.items():
-        if isinstance(value, str | int | bool) and len(alert.labels) < 64:
-            alert.labels[str(name)[:128]] = (
-                str(value).lower()[:1024] if isinstance(value, bool) else str(value)[:1024]
-            )
-    alert.labels["source"] = alert.source
-    alert.service = alert.labels.get("service", "") or alert.labels.get("component", "")
-    alert.runbook_url = alert.labels.get("runbook_url", "") or alert.labels.get("runbook", "")
-    alert.dashboard_url = alert.labels.get("dashboard_url", "")
+    details = _details(payload)
+    plain = {name: _text(payload, name, "payload.", faults) for name in ("component", "group", "class")}
+    own = {**plain, "severity": alert.severity, "source": alert.source}
+    own = {name: value for name, value in own.items() if value}
+    alert.labels = fit_labels(
+        {**own, **{name: value for name, value in details.items() if name not in own}}, notes
+    )
+    alert.details = fit_details(details, notes)
+    alert.service = first_label(alert.labels, SERVICE_LABELS)[:MAX_NAME]
+    alert.runbook_url = url_of(alert.labels.get("runbook_url") or alert.labels.get("runbook"))
+    alert.dashboard_url = url_of(alert.labels.get("dashboard_url") or alert.labels.get("dashboard"))
 
 
-def _links(event: dict[str, Any], alert: Alert, faults: list[Unusable]) -> None:
-    links = event.get("links")
-    if isinstance(links, list):
-        for index, link in enumerate(links):
-            if not isinstance(link, dict) or not isinstance(link.get("href"), str):
+def _links(event: dict[str, Any], faults: list[Unusable], notes: list[str]) -> list[Link]:
+    """``links``, ``images`` and the client's address. What is no http(s) address is left out and noted."""
+    found: list[Link] = []
+    for field, address, text, other in (("links", "href", "text", ""), ("images", "src", "alt", "href")):
+        listed = event.get(field)
+        if listed is None:
+            continue
+        if not isinstance(listed, list):
+            faults.append(Unusable(f"'{field}' is not a list", field))
+            continue
+        for index, link in enumerate(listed):
+            if not isinstance(link, dict) or not isinstance(link.get(address), str):
                 faults.append(
-                    Unusable(f"'links[{index}].href' is missing or not a string", f"links[{index}]")
+                    Unusable(f"'{field}[{index}].{address}' is missing or not a string", f"{field}[{index}]")
                 )
             else:
-                alert.links.append(Link(link["href"], str(link.get("text") or "")))
-    elif links is not None:
-        faults.append(Unusable("'links' is not a list", "links"))
-    url = event.get("client_url")
-    if isinstance(url, str) and url:
-        alert.links.append(Link(url, str(event.get("client") or "")))
+                add_link(found, (other and link.get(other)) or link[address], text_of(link.get(text)), notes)
+    if client_url := text_of(event.get("client_url")):
+        add_link(found, client_url, text_of(event.get("client")) or "Client", notes)
+    return found

@@ -65,7 +65,7 @@ def moment(value: Any, where: str, notes: list[str] | None = None) -> Instant:
                 found = instant(text[:64])
             except Unusable:
                 found = None
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and abs(value) < 10**15:
         seconds = value / 1000 if value > 100_000_000_000 else value
         found = int(seconds * SECOND) if 0 <= seconds * SECOND < LATEST else None
     if found is None or found >= LATEST:
