@@ -11,6 +11,11 @@ NOW = ManualClock().now()
 INCIDENT = Stream("incident", "01J0000000000000000000000A")
 
 
+def another_stream() -> Stream:
+    """One that no other test has."""
+    return Stream("incident", ulid(SystemRandomness(), NOW))
+
+
 def facts_after(
     version: int, head: bytes, count: int = 1, stream: Stream = INCIDENT, text: str = "x"
 ) -> list[Fact]:

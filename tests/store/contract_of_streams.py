@@ -1,0 +1,368 @@
+"""What every store promises of facts, streams and alerts."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+import rows
+from rows import (
+    INCIDENT,
+    NOW,
+    a_stream,
+    an_alert,
+    another_stream,
+    append,
+    facts_after,
+)
+
+from tocsin.kernel.clock import MINUTE
+from tocsin.kernel.errors import Conflict
+from tocsin.kernel.facts import GENESIS, Stream, verify_chain
+
+LATER = NOW + MINUTE
+
+
+class FactContract:
+    def test_facts_come_back_as_they_were_appended_and_verify(self, store):
+        appended = store.write(lambda tx: append(tx, 3) + append(tx, 2))
+        stored = store.read(lambda tx: tx.facts(INCIDENT))
+        assert verify_chain(stored, INCIDENT) is None
+        assert [msgspec.structs.replace(fact, position=0) for fact in stored] == appended
+        assert [fact.version for fact in store.read(lambda tx: tx.facts(INCIDENT, after=3))] == [4, 5]
+        assert [fact.version for fact in store.read(lambda tx: tx.facts(INCIDENT, after=1, limit=2))] == [
+            2,
+            3,
+        ]
+
+    def test_of_two_writers_of_one_version_one_is_told_of_the_conflict(self, store):
+        rivals = [facts_after(0, GENESIS), facts_after(0, GENESIS)]
+
+        def attempt(facts):
+            try:
+                store.write(lambda tx: tx.append(facts))
+            except Conflict:
+                return "conflict"
+            return "kept"
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(attempt, rivals)) == ["conflict", "kept"]
+        assert len(store.read(lambda tx: tx.facts(INCIDENT))) == 1
+
+    def test_writers_that_decide_on_what_they_read_all_get_through(self, store):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: store.write(append), range(12)))
+        stored = store.read(lambda tx: tx.facts(INCIDENT))
+        assert len(stored) == 12
+        assert verify_chain(stored, INCIDENT) is None
+
+    def test_a_conflict_that_the_work_hides_is_raised_all_the_same(self, store):
+        store.write(lambda tx: tx.append(facts_after(0, GENESIS)))
+
+        def careless(tx):
+            tx.put_meta("half", b"done")
+            try:
+                tx.append(facts_after(0, GENESIS))
+            except Conflict:
+                return "nothing happened"
+
+        with pytest.raises(Conflict):
+            store.write(careless)
+        assert store.read(lambda tx: tx.meta("half")) is None
+
+    def test_whoever_follows_the_positions_misses_no_fact(self, store):
+        seen, position, finished = [], 0, threading.Event()
+
+        def write_many(_):
+            for _ in range(15):
+                store.write(lambda tx: append(tx, 2, another_stream()))
+
+        with ThreadPoolExecutor(5) as pool:
+            writers = [pool.submit(write_many, n) for n in range(4)]
+            pool.submit(lambda: ([w.result() for w in writers], finished.set()))
+            while True:
+                last_look = finished.is_set()
+                facts = store.read(lambda tx, after=position: tx.facts_since(after, limit=7))
+                seen += facts
+                position = facts[-1].position if facts else position
+                if last_look and not facts:
+                    break
+        positions = [fact.position for fact in seen]
+        assert len(seen) == 4 * 15 * 2
+        assert positions == sorted(set(positions))
+        assert store.read(lambda tx: tx.last_position()) == positions[-1]
+
+    def test_a_redacted_body_is_gone_and_the_chain_still_verifies(self, store):
+        facts = store.write(lambda tx: append(tx, 3))
+        assert store.write(lambda tx: tx.redact(INCIDENT, facts[1].id))
+        stored = store.read(lambda tx: tx.facts(INCIDENT))
+        assert stored[1].body is None
+        assert verify_chain(stored, INCIDENT) is None
+        assert not store.write(lambda tx: tx.redact(INCIDENT, "nothing"))
+
+    def test_numbers_are_given_once(self, store):
+        with ThreadPoolExecutor(4) as pool:
+            numbers = list(pool.map(lambda _: store.write(lambda tx: tx.next_number("INC")), range(20)))
+        assert sorted(set(numbers)) == sorted(numbers)
+        assert store.write(lambda tx: [tx.next_number("DRILL"), tx.next_number("DRILL")]) == [1, 2]
+
+    def test_heads_are_what_seals_sign(self, store):
+        facts = store.write(lambda tx: append(tx, 2))
+        other = Stream("policy", "p1")
+        store.write(lambda tx: append(tx, 1, other))
+        assert store.read(lambda tx: tx.heads("incident")) == {str(INCIDENT): (2, facts[-1].hash)}
+        assert set(store.read(lambda tx: tx.heads())) == {str(INCIDENT), "policy/p1"}
+
+
+class StreamContract:
+    def test_a_stream_row_comes_back_and_is_found_by_its_number(self, store):
+        row = a_stream(
+            series="INC",
+            number=7,
+            status="open",
+            severity="P1",
+            title="Größter Ausfall",
+            restricted=True,
+            members="person:anna",
+            opened_at=NOW,
+            updated_at=LATER,
+            search="Größter Ausfall",
+        )
+        store.write(lambda tx: tx.put_stream(row))
+        assert store.read(lambda tx: tx.stream(INCIDENT)) == row
+        assert store.read(lambda tx: tx.stream_by_number("INC", 7)) == row
+        changed = msgspec.structs.replace(row, version=2, open=False)
+        store.write(lambda tx: tx.put_stream(changed))
+        assert store.read(lambda tx: tx.stream(INCIDENT)) == changed
+        assert store.read(lambda tx: tx.stream_by_number("INC", 8)) is None
+
+    def test_one_number_names_one_stream(self, store):
+        store.write(lambda tx: tx.put_stream(a_stream(series="INC", number=7)))
+        with pytest.raises(Conflict):
+            store.write(lambda tx: tx.put_stream(a_stream(another_stream(), series="INC", number=7)))
+
+    def test_lists_are_filtered_and_paged_newest_first(self, store):
+        def fill(tx):
+            for n in range(6):
+                tx.put_stream(
+                    a_stream(
+                        Stream("incident", f"i{n}"),
+                        opened_at=NOW + n // 2,
+                        severity="P1" if n % 2 else "P3",
+                        status="monitoring" if n == 5 else "open",
+                        open=n != 0,
+                        drill=n == 1,
+                    )
+                )
+
+        def ids(**filters):
+            return [row.stream.id for row in store.read(lambda tx: tx.streams("incident", **filters))]
+
+        store.write(fill)
+        assert ids() == ["i5", "i4", "i3", "i2", "i1", "i0"]
+        assert ids(limit=2) == ["i5", "i4"]
+        assert ids(limit=3, before=(NOW + 2, "i4")) == ["i3", "i2", "i1"]
+        assert ids(open=False) == ["i0"]
+        assert ids(drill=True) == ["i1"]
+        assert ids(severity="P1", drill=False) == ["i5", "i3"]
+        assert ids(status="monitoring") == ["i5"]
+
+    @pytest.mark.semantics(23)
+    def test_restricted_streams_are_listed_for_their_members_alone(self, store):
+        store.write(
+            lambda tx: [
+                tx.put_stream(a_stream(Stream("incident", "open"))),
+                tx.put_stream(
+                    a_stream(
+                        Stream("incident", "secret"),
+                        restricted=True,
+                        members="person:anna person:bob",
+                        search="breach",
+                    )
+                ),
+            ]
+        )
+
+        def seen_by(principal, **filters):
+            return {
+                row.stream.id
+                for row in store.read(lambda tx: tx.streams("incident", principal=principal, **filters))
+            }
+
+        assert seen_by(None) == {"open", "secret"}
+        assert seen_by("person:bob") == {"open", "secret"}
+        for stranger in (
+            "person:bo",
+            "erson:bob",
+            "PERSON:BOB",
+            "%",
+            "",
+            "person:anna person:bob",
+            "person:_",
+        ):
+            assert seen_by(stranger) == {"open"}, stranger
+        assert seen_by("person:carol", search="breach") == set()
+
+    def test_search_finds_streams_that_have_all_words(self, store):
+        texts = {
+            "a": "INC-12 Datenbank überlastet: pool exhausted (api.example.org)",
+            "b": "checkout pool_size wrong",
+            "c": "",
+        }
+        store.write(
+            lambda tx: [tx.put_stream(a_stream(Stream("incident", k), search=v)) for k, v in texts.items()]
+        )
+
+        def found(search):
+            return "".join(
+                sorted(row.stream.id for row in store.read(lambda tx: tx.streams("incident", search=search)))
+            )
+
+        assert found("pool") == "ab"
+        assert found("POOL exha") == "a"
+        assert found("pool checkout") == "b"
+        assert found("example.org") == "a"
+        assert found("12") == "a"
+        assert found("Überlastet") == "a"
+        assert found("uberlastet") == ""
+        assert found("size") == "b"
+        assert found("  ") == "abc"
+        store.write(lambda tx: tx.put_stream(a_stream(Stream("incident", "b"), search="something else")))
+        assert found("checkout") == ""
+        assert found("something") == "b"
+
+    @pytest.mark.parametrize(
+        "search",
+        [
+            "'", '"', '"a', "a'b", "*", "a*", "(", "a AND", "NOT", "OR OR", "NEAR(a b)", "a:b", "^a", "-a", "a & | !",
+            "a <-> b", "\\", "%", "_", "--", ";", "{a}", "\x00", "a\x00b", "\ud800", "日本語", "é́", "a" * 5000,
+            "word " * 500, ":*", "\u202e", "🔥",
+        ],
+    )  # fmt: skip
+    def test_no_search_is_an_error(self, store, search):
+        store.write(
+            lambda tx: tx.put_stream(a_stream(search=search.replace("\x00", "").replace("\ud800", "")))
+        )
+        assert len(store.read(lambda tx: tx.streams("incident", search=search))) <= 1
+
+
+class AlertContract:
+    def test_alerts_are_kept_by_integration_and_key(self, store):
+        store.write(
+            lambda tx: tx.put_alerts([an_alert("a"), an_alert("b"), an_alert("a", integration="other")])
+        )
+        store.write(lambda tx: tx.put_alerts([an_alert("a", repeats=3, restricted=True)]))
+        found = store.read(lambda tx: tx.alerts_by_key("prometheus", ["a", "b", "c"]))
+        assert found == {"a": an_alert("a", repeats=3, restricted=True), "b": an_alert("b")}
+        assert store.read(lambda tx: tx.alerts_by_key("prometheus", [])) == {}
+
+    def test_keys_may_be_any_text(self, store):
+        keys = ["'", '"quoted"', "[1]", "a,b", "{}", "%", "ключ", " ", "🔥", "\n", "\\"]
+        store.write(lambda tx: tx.put_alerts([an_alert(key) for key in keys]))
+        assert set(store.read(lambda tx: tx.alerts_by_key("prometheus", keys))) == set(keys)
+
+    def test_alerts_are_listed_filtered_and_paged(self, store):
+        store.write(
+            lambda tx: tx.put_alerts(
+                [
+                    an_alert("a"),
+                    an_alert("b", status="resolved"),
+                    an_alert("c", state="silenced"),
+                    an_alert("d", restricted=True),
+                    an_alert("e", integration="zabbix", incident="other"),
+                ]
+            )
+        )
+
+        def keys(**filters):
+            return "".join(row.dedup_key for row in store.read(lambda tx: tx.alerts(**filters)))
+
+        assert keys() == "abcde"
+        assert keys(status="firing") == "acde"
+        assert keys(status="resolved") == "b"
+        assert keys(state="silenced", status="firing") == "c"
+        assert keys(include_restricted=False, integration="prometheus") == "abc"
+        assert keys(after=("prometheus", "c"), limit=1) == "d"
+        assert [row.dedup_key for row in store.read(lambda tx: tx.alerts_of(INCIDENT.id))] == [
+            "a",
+            "b",
+            "c",
+            "d",
+        ]
+        assert store.read(lambda tx: (tx.count_alerts(), tx.count_alerts("resolved"))) == (4, 1)
+
+    def test_alerts_that_end_come_earliest_first(self, store):
+        store.write(
+            lambda tx: tx.put_alerts(
+                [
+                    an_alert("never"),
+                    an_alert("late", ends_at=LATER),
+                    an_alert("soon", ends_at=NOW),
+                    an_alert("gone", ends_at=NOW, status="expired"),
+                    an_alert("after", ends_at=LATER + 1),
+                ]
+            )
+        )
+        assert [row.dedup_key for row in store.read(lambda tx: tx.alerts_ending(LATER))] == ["soon", "late"]
+
+    def test_of_two_that_open_one_group_at_once_the_second_joins(self, store):
+        barrier = threading.Barrier(2, timeout=10)
+        first_try = threading.local()
+
+        def open_or_join(incident):
+            def work(tx):
+                group = tx.group("route/api")
+                if group is not None:
+                    return group[0]
+                if store.dialect == "postgresql" and not hasattr(first_try, "done"):
+                    first_try.done = True
+                    barrier.wait()  # both have looked and seen none
+                tx.put_group("route/api", incident, NOW, NOW)
+                return incident
+
+            return store.write(work)
+
+        with ThreadPoolExecutor(2) as pool:
+            answers = set(pool.map(open_or_join, ["first", "second"]))
+        assert len(answers) == 1
+        assert store.read(lambda tx: tx.group("route/api")) == (answers.pop(), NOW, NOW)
+
+    def test_groups_follow_their_incident_and_are_dropped_with_it(self, store):
+        def fill(tx):
+            tx.put_alerts([an_alert("a", group_key="g1"), an_alert("b", group_key="g2")])
+            tx.put_group("g1", INCIDENT.id, NOW, NOW)
+            tx.put_group("g1", INCIDENT.id, NOW, LATER)
+            tx.put_group("g2", INCIDENT.id, NOW, NOW)
+
+        store.write(fill)
+        store.write(lambda tx: tx.move_alerts(INCIDENT.id, "two", [("prometheus", "b")]))
+        assert store.read(lambda tx: (tx.group("g1"), tx.group("g2"))) == (
+            (INCIDENT.id, NOW, LATER),
+            ("two", NOW, NOW),
+        )
+        store.write(lambda tx: tx.move_alerts(INCIDENT.id, "three"))
+        assert [row.dedup_key for row in store.read(lambda tx: tx.alerts_of("three"))] == ["a"]
+        assert store.read(lambda tx: tx.group("g1"))[0] == "three"
+        store.write(lambda tx: tx.drop_groups("three"))
+        assert store.read(lambda tx: tx.group("g1")) is None
+
+    def test_changes_of_a_service_include_those_that_name_none(self, store):
+        store.write(
+            lambda tx: tx.put_changes(
+                [
+                    rows.a_change("1", at=NOW),
+                    rows.a_change("2", at=NOW + 1, service="web"),
+                    rows.a_change("3", at=NOW + 2, service=""),
+                ]
+            )
+        )
+
+        def ids(**filters):
+            return "".join(row.id for row in store.read(lambda tx: tx.changes(**filters)))
+
+        assert ids() == "321"
+        assert ids(services=["api"]) == "31"
+        assert ids(since=NOW + 1, until=NOW + 1) == "2"
+        assert ids(services=[], limit=5) == "3"
