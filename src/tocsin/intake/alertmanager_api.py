@@ -156,7 +156,8 @@ def parse_silence(body: bytes, now: Instant, *, integration: str, new_id: str) -
     if not isinstance(replaces, str):
         raise Unusable("id must be text: the id of the silence to change, or left out", "$.id")
     times = [_time(posted[name], "$", name) for name in ("startsAt", "endsAt")]
-    annotations: Any = posted.get("annotations") or {}
+    annotations: Any = posted.get("annotations")
+    annotations = {} if annotations is None else annotations
     if not isinstance(annotations, dict):
         raise Unusable("annotations must be an object of texts", "$.annotations")
     silence = Silence(
