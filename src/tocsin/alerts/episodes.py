@@ -11,11 +11,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tocsin.alerts.shape import Alert, body_of
+from tocsin.alerts.shape import Alert, AlertBody, body_of
 from tocsin.kernel.clock import MINUTE, Instant, humanize, to_iso
+from tocsin.kernel.codec import decode
 from tocsin.kernel.ports import AlertRow
 
 RANK = {"critical": 3, "error": 2, "warning": 1, "info": 0, "": 0}
+
+KEPT_FIRINGS = 10
+"""beginnings of earlier episodes that a row remembers"""
 
 CLOCK_SKEW = 5 * MINUTE
 """A source's time further in the future than this is not believed: one wrong clock must not make all that follows stale."""
@@ -95,7 +99,7 @@ def _repeat(row: AlertRow, alert: Alert, now: Instant, at: Instant) -> Advanced:
     row.last_at, row.source_at, row.ends_at = now, at or row.source_at, alert.ends_at
     if alert.summary:
         row.summary = alert.summary
-    body = body_of(alert)
+    body = body_of(alert, decode(row.body, AlertBody).fired if row.episode > 1 else None)
     if body != row.body:
         row.body = body
     if RANK.get(alert.severity, 0) > RANK.get(row.severity, 0):
@@ -115,12 +119,13 @@ def _new(alert: Alert, now: Instant, integration: str) -> AlertRow:
 
 
 def _begin(row: AlertRow, alert: Alert, now: Instant, at: Instant) -> None:
+    fired = [*decode(row.body, AlertBody).fired, row.received_at][-KEPT_FIRINGS:] if row.episode else []
     row.episode += 1
     row.status, row.repeats, row.cleared_at = "firing", 0, 0
     row.severity, row.summary = alert.severity, alert.summary
     row.started_at, row.received_at, row.last_at = alert.started_at or now, now, now
     row.source_at, row.ends_at = at, alert.ends_at
-    row.body = body_of(alert)
+    row.body = body_of(alert, fired)
 
 
 def expires_at(row: AlertRow, deaf: Sequence[tuple[Instant, Instant]] = ()) -> Instant:

@@ -105,9 +105,11 @@ class AlertBody(msgspec.Struct, omit_defaults=True):
     runbook_url: str = ""
     dashboard_url: str = ""
     via: str = ""
+    fired: list[Instant] = []
+    """when earlier episodes began, the oldest first; what comes and goes is told by it"""
 
 
-def body_of(alert: Alert) -> bytes:
+def body_of(alert: Alert, fired: list[Instant] | None = None) -> bytes:
     """The JSON that the row keeps of ``alert``; :class:`AlertBody` reads it."""
     return encode(
         AlertBody(
@@ -118,6 +120,7 @@ def body_of(alert: Alert) -> bytes:
             alert.runbook_url,
             alert.dashboard_url,
             alert.via,
+            fired or [],
         )
     )
 

@@ -31,7 +31,7 @@ class Silence(msgspec.Struct):
 
 
 class Maintenance(msgspec.Struct):
-    """Planned work on services."""
+    """Planned work on services: their alerts page nobody until ``ends_at``. ``covers_p1``: a P1 neither."""
 
     id: str
     services: list[str]
@@ -39,6 +39,7 @@ class Maintenance(msgspec.Struct):
     ends_at: Instant
     author: str
     reason: str
+    covers_p1: bool = False
 
 
 class Quiet(msgspec.Struct, frozen=True):
@@ -132,12 +133,16 @@ def silenced_by(
     )
 
 
-def maintenance_of(service: str, windows: Sequence[Maintenance], now: Instant) -> Quiet | None:
-    """The maintenance window of a service now that ends last, or None."""
+def maintenance_of(
+    service: str, windows: Sequence[Maintenance], now: Instant, *, severity: str = ""
+) -> Quiet | None:
+    """The maintenance window of a service now that ends last, or None; a P1 needs one that covers it."""
     covering = [
         window
         for window in windows
-        if service in window.services and window.starts_at <= now < window.ends_at
+        if service in window.services
+        and window.starts_at <= now < window.ends_at
+        and (severity != "P1" or window.covers_p1)
     ]
     if not service or not covering:
         return None

@@ -157,6 +157,75 @@ class Merge(Command):
     reason: str = ""
 
 
+class Split(Command):
+    """Undoes a merge, or takes alerts (``INTEGRATION/KEY``) into an incident of their own."""
+
+    verb: ClassVar[str] = "split"
+    incident: str
+    source: str = ""
+    """the merged incident that stands on its own again"""
+    alerts: list[str] = []
+    reason: str = ""
+
+
+class Activate(Command):
+    """Calls the response team together: whoever is proposed for a role hears of it."""
+
+    verb: ClassVar[str] = "activate"
+    incident: str
+
+
+class StandUp(Command):
+    """A stand-up was held: the one that is due now, or next."""
+
+    verb: ClassVar[str] = "stand_up"
+    incident: str
+    notes: str = ""
+
+
+class Validate(Command):
+    """A check of recovery: functional, performance, security or limited_users; passed, failed or not_applicable."""
+
+    verb: ClassVar[str] = "validate"
+    incident: str
+    kind: str
+    outcome: str
+    note: str = ""
+
+
+class PostMortem(Command):
+    """A step of the post-mortem is done: timeline, root_cause, meeting_booked, meeting_held, draft, review, publication."""
+
+    verb: ClassVar[str] = "post_mortem"
+    incident: str
+    step: str
+    note: str = ""
+
+
+class DraftMessage(Command):
+    """Drafts what is to leave the company; ``channel`` as the policy's approval names it: investors, partners, media …"""
+
+    verb: ClassVar[str] = "draft"
+    incident: str
+    channel: str
+    text: str
+
+
+class ApproveMessage(Command):
+    verb: ClassVar[str] = "approve"
+    incident: str
+    message: str
+
+
+class SendMessage(Command):
+    """Records that an approved message left, and to whom."""
+
+    verb: ClassVar[str] = "send"
+    incident: str
+    message: str
+    to: str = ""
+
+
 class Pause(Command):
     verb: ClassVar[str] = "pause_clock"
     incident: str
@@ -175,6 +244,7 @@ COMMANDS: dict[str, type[Command]] = {
     cls.verb: cls
     for cls in (
         Declare, Acknowledge, Decline, SetSeverity, SetType, AssignRole, PostUpdate, AddNote, AddDecision, Move, Protocol,
-        Milestone, Impact, AddTask, ChangeTask, PageSomeone, Merge, Pause, Waive,
+        Milestone, Impact, AddTask, ChangeTask, PageSomeone, Merge, Split, Activate, StandUp, Validate,
+        PostMortem, DraftMessage, ApproveMessage, SendMessage, Pause, Waive,
     )
 }  # fmt: skip

@@ -9,21 +9,18 @@ from typing import Any
 import msgspec
 
 from tocsin.engine import commands as c
+from tocsin.engine import merging, promising
+from tocsin.engine.access import MAX_TEXT, Answer, allow, answer, load, text_of
 from tocsin.engine.reactions import assign, start_run
 from tocsin.engine.work import Work
-from tocsin.identity.authorize import authorize
-from tocsin.identity.principals import About, Principal
+from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import owed
 from tocsin.incidents.incident import ALL_SEVERITIES, Incident, worse
 from tocsin.incidents.moves import move, require_open
 from tocsin.kernel.codec import canonical, decode, encode
-from tocsin.kernel.errors import Forbidden, KeyReused, NotFound, Refused, Unusable
+from tocsin.kernel.errors import KeyReused, NotFound, Refused, Unusable
 from tocsin.policy.severity import propose
-
-MAX_TEXT = 20_000
-
-Answer = dict[str, Any]
 
 
 def take(work: Work, principal: Principal, command: c.Command, idempotency_key: str = "") -> Answer:
@@ -46,62 +43,6 @@ def take(work: Work, principal: Principal, command: c.Command, idempotency_key: 
     if idempotency_key:
         work.tx.remember(principal.id, idempotency_key, digest, encode(answer), work.now)
     return answer
-
-
-def about(work: Work, incident: Incident | None) -> About:
-    """What the table of who may needs to know."""
-    rotation = work.directory.resolve("incident_commander", work.now).people
-    if incident is None:
-        return About(rotation_commander=rotation[0] if rotation else "")
-    return About(
-        incident.restricted, frozenset(incident.members), incident.commander, incident.acting_commander, incident.severity,
-        rotation[0] if rotation else "", incident.drill,
-    )  # fmt: skip
-
-
-def allow(
-    work: Work, principal: Principal, verb: str, incident: Incident | None, break_glass: str = ""
-) -> None:
-    """Raises :class:`Forbidden` unless ``principal`` may; break-glass with a reason is recorded loudly."""
-    decision = authorize(principal, verb, about(work, incident))
-    if decision.allowed:
-        return
-    if incident is not None and not authorize(principal, "view", about(work, incident)).allowed:
-        raise NotFound("there is no such incident")
-    if decision.break_glass and break_glass.strip() and incident is not None:
-        work.record(incident, f.BrokeGlass(principal.person, verb, text_of(break_glass, "break_glass")))
-        return
-    hint = " Give a break-glass reason to do it all the same." if decision.break_glass else ""
-    raise Forbidden(f"{decision.reason}. {verb.replace('_', ' ')} is for {decision.who_may}.{hint}")
-
-
-def text_of(text: str, where: str) -> str:
-    """A text a person wrote: not empty, not endless."""
-    if not text.strip():
-        raise Unusable(f"{where} is empty; write a sentence", where)
-    if len(text) > MAX_TEXT or "\x00" in text:
-        raise Unusable(
-            f"{where} is longer than {MAX_TEXT} characters or has a NUL character; shorten it", where
-        )
-    return text.strip()
-
-
-def answer(incident: Incident) -> Answer:
-    """What every command about an incident answers."""
-    return {
-        "id": incident.id,
-        "number": incident.name,
-        "status": incident.status,
-        "severity": incident.severity,
-        "version": incident.version,
-    }
-
-
-def load(work: Work, principal: Principal, reference: str, verb: str, break_glass: str = "") -> Incident:
-    """The incident, if the principal may ``verb`` it."""
-    incident = work.load(reference)
-    allow(work, principal, verb, incident, break_glass)
-    return incident
 
 
 def declare(work: Work, principal: Principal, command: c.Declare) -> Answer:
@@ -386,44 +327,6 @@ def page_someone(work: Work, principal: Principal, command: c.PageSomeone) -> An
     return answer(incident)
 
 
-def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
-    """Merges into another: the higher severity and the earlier start stay, alerts and keys move."""
-    source = load(work, principal, command.incident, "merge")
-    target = load(work, principal, command.into, "merge")
-    if source.id == target.id:
-        raise Unusable("an incident cannot be merged into itself", "into")
-    if source.restricted and not target.restricted:
-        raise Refused(f"{source.name} is restricted and never merges into an open incident")
-    move(source, "merge")
-    require_open(target, "merge")
-    told = [person for person in source.everybody_told if person not in target.everybody_told]
-    keys = [(a.ref.integration, a.ref.key) for a in source.alerts.values()]
-    cleared = [(a.ref.integration, a.ref.key) for a in source.alerts.values() if a.cleared_at]
-    raises = worse(source.severity, target.severity)
-    work.record(
-        target,
-        f.MergedFrom(
-            source.id, source.name, source.opened_at, [a.ref for a in source.alerts.values()], cleared, list(source.services), told, raises,
-        ),
-    )  # fmt: skip
-    if raises:
-        work.record(
-            target,
-            f.SeverityChanged(
-                target.severity,
-                source.severity,
-                "raised",
-                f"merged with {source.name}",
-                source.severity_state,
-            ),
-        )
-    work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
-    work.withdraw(source)
-    if keys:
-        work.tx.move_alerts(source.id, target.id)
-    return answer(target)
-
-
 def pause(work: Work, principal: Principal, command: c.Pause) -> Answer:
     """P3 and P4 clocks pause with a reason and an end; P1 and P2 never."""
     incident = load(work, principal, command.incident, "pause_clock")
@@ -451,5 +354,7 @@ HANDLERS: dict[type[c.Command], Callable[[Work, Principal, Any], Answer]] = {
     c.Declare: declare, c.Acknowledge: acknowledge, c.Decline: decline, c.SetSeverity: set_severity, c.SetType: set_type,
     c.AssignRole: assign_role, c.PostUpdate: post_update, c.AddNote: add_note, c.AddDecision: add_decision,
     c.Move: change_status, c.Protocol: protocol, c.Milestone: milestone, c.Impact: impact, c.AddTask: add_task,
-    c.ChangeTask: change_task, c.PageSomeone: page_someone, c.Merge: merge, c.Pause: pause, c.Waive: waive,
+    c.ChangeTask: change_task, c.PageSomeone: page_someone, c.Merge: merging.merge, c.Split: merging.split, c.Activate: promising.activate,
+    c.StandUp: promising.stand_up, c.Validate: promising.validate, c.PostMortem: promising.post_mortem, c.DraftMessage: promising.draft,
+    c.ApproveMessage: promising.approve, c.SendMessage: promising.send, c.Pause: pause, c.Waive: waive,
 }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -10,7 +12,8 @@ from typing import TypeVar
 import structlog
 
 from tocsin.alerts.shape import Alert, Change
-from tocsin.engine import delivery, desk, receiving
+from tocsin.alerts.silences import Maintenance, Silence
+from tocsin.engine import delivery, desk, heartbeats, receiving, silencing
 from tocsin.engine.commands import Command
 from tocsin.engine.reactions import REACTIONS
 from tocsin.engine.receiving import Integration, Outcome
@@ -21,7 +24,7 @@ from tocsin.identity.principals import About, Principal, person_principal
 from tocsin.incidents import facts as f
 from tocsin.incidents.directory import RECORD_TYPES, Directory
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant
+from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant, humanize
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.errors import DeliveryFailed, FromTheFuture, NotFound, TocsinError, Unusable
 from tocsin.kernel.facts import SYSTEM, Actor, Fact
@@ -48,6 +51,16 @@ LEASE = 2 * MINUTE
 POISONED_RETRY = 30 * SECOND
 
 
+def reply_key(secret: bytes) -> str:
+    """The key of ``/in/reply/…``: the same for the life of an installation."""
+    return hmac.new(secret, b"replies of providers", hashlib.sha256).hexdigest()[:32]
+
+
+def paged_key(person: str) -> str:
+    """Where it is kept when a person was last interrupted: with the data, so that a restart or another process knows."""
+    return f"paged/{person}"
+
+
 class Engine:
     """See the module. ``channels`` maps contact kinds to channels; ``deliver`` runs a delivery (a thread pool, or at once)."""
 
@@ -57,14 +70,21 @@ class Engine:
     ) -> None:  # fmt: skip
         self.store, self.clock, self.randomness, self.channels = store, clock, randomness, channels
         self.secret, self.public_url = secret, public_url.rstrip("/")
+        self.reply_key = reply_key(secret)
+        """the key in the address under which providers send answers"""
         self._deliver = deliver or (lambda job: job())
         self._directory: tuple[int, Directory] = (-1, Directory())
         self._rules: tuple[int, receiving.Rules] = (-1, receiving.Rules())
         self._policies: dict[str, Policy] = {}
-        self._last_page: dict[str, Instant] = {}
         self._lock = threading.Lock()
-        self.page_every = 60 * SECOND
         self.poisoned: dict[str, str] = {}
+        self.timers: dict[str, Callable[[Work, str], object]] = {
+            "incident": self._tick,
+            "expiry": lambda unit, key: receiving.expire(unit),
+            "quiet": self._quiet_over,
+            "heartbeat": lambda unit, key: heartbeats.look(unit, key, self.rules(unit.tx)),
+        }
+        """timer kind → what is done when one falls due; each sets its own next due time"""
 
     # what is known
 
@@ -207,14 +227,68 @@ class Engine:
         self, integration: Integration, alerts: Sequence[Alert], changes: Sequence[Change] = ()
     ) -> Future[list[Outcome]]:
         """Takes alerts and changes; the future is done once they are on disk."""
+        return self.store.submit(lambda tx: self.take_in(tx, integration, alerts, changes))
 
-        def work(tx: Transaction) -> list[Outcome]:
-            unit = self.work(tx, Actor(f"integration:{integration.id}", integration.source))
-            if changes:
-                receiving.keep_changes(unit, integration, changes)
-            return receiving.receive(unit, integration, alerts, self.rules(tx))
+    def take_in(
+        self,
+        tx: Transaction,
+        integration: Integration,
+        alerts: Sequence[Alert],
+        changes: Sequence[Change] = (),
+    ) -> list[Outcome]:
+        """What :meth:`receive` does, inside a transaction that also holds something else of the sender's."""
+        unit = self.work(tx, Actor(f"integration:{integration.id}", integration.source))
+        if changes:
+            receiving.keep_changes(unit, integration, changes)
+        return receiving.receive(unit, integration, alerts, self.rules(tx))
 
-        return self.store.submit(work)
+    # quiet
+
+    def silence(self, principal: Principal, wanted: Silence) -> Silence:
+        """Asks for quiet; see :func:`tocsin.engine.silencing.may` for who may, and :func:`check_silence` for what is refused."""
+
+        def work(tx: Transaction) -> Silence:
+            unit = self.work(tx, Actor(principal.id, "api"))
+            silencing.may(unit, principal, wanted.covers_p1)
+            return silencing.put_silence(unit, wanted)
+
+        return self.store.write(work)
+
+    def maintenance(self, principal: Principal, wanted: Maintenance) -> Maintenance:
+        """Announces planned work on services: their alerts page nobody until it ends."""
+
+        def work(tx: Transaction) -> Maintenance:
+            unit = self.work(tx, Actor(principal.id, "api"))
+            silencing.may(unit, principal, wanted.covers_p1, "maintenance")
+            return silencing.put_maintenance(unit, wanted)
+
+        return self.store.write(work)
+
+    def end_quiet(self, principal: Principal, kind: str, record_id: str) -> Silence | Maintenance:
+        """Ends a ``silence`` or a ``maintenance`` window now; what still fires pages."""
+
+        def work(tx: Transaction) -> Silence | Maintenance:
+            unit = self.work(tx, Actor(principal.id, "api"))
+            silencing.may(unit, principal, False, "unsilence" if kind == "silence" else kind)
+            return silencing.end(unit, kind, record_id)
+
+        return self.store.write(work)
+
+    def quiet(self) -> tuple[list[Silence], list[Maintenance]]:
+        """Every silence and window on record, the latest end first."""
+
+        def work(reader: Reader) -> tuple[list[Silence], list[Maintenance]]:
+            rules = self.rules(reader)
+            return (
+                sorted(rules.silences, key=lambda one: -one.ends_at),
+                sorted(rules.maintenance, key=lambda one: -one.ends_at),
+            )
+
+        return self.store.read(work)
+
+    def hidden(self, principal: Principal) -> list[silencing.Hidden]:
+        """What fires and pages nobody now, with the reason; restricted alerts for owners alone."""
+        return self.store.read(lambda r: silencing.hidden(r, restricted=principal.role == "owner"))
 
     # the page's own link
 
@@ -295,16 +369,21 @@ class Engine:
 
     def _timer_work(self, row: TimerRow, lease: str) -> Callable[[Transaction], None]:
         def work(tx: Transaction) -> None:
-            unit = self.work(tx, SYSTEM)
-            if row.kind == "expiry":
-                receiving.expire(unit)
-                return
-            incident = unit.load(row.key)
-            tick(unit, incident)
-            unit.flush()
-            unit.rearm(incident)
+            self.timers[row.kind](self.work(tx, SYSTEM), row.key)
 
         return work
+
+    @staticmethod
+    def _tick(unit: Work, key: str) -> None:
+        incident = unit.load(key)
+        tick(unit, incident)
+        unit.flush()
+        unit.rearm(incident)
+
+    def _quiet_over(self, unit: Work, key: str) -> None:
+        rules = self.rules(unit.tx)
+        receiving.release(unit, rules)
+        silencing.forget(unit, rules)
 
     def _poison(self, row: TimerRow, lease: str, error: BaseException) -> None:
         """Sets a failing stream aside for a while, loudly: the others go on."""
@@ -331,7 +410,7 @@ class Engine:
         def work(tx: Transaction) -> list[delivery.Parcel]:
             rows = tx.lease_outbox(now, now + LEASE, lease, limit)
             ready = [row for row in rows if not self._held_back(tx, row, lease, now)]
-            return delivery.compose(
+            parcels = delivery.compose(
                 tx,
                 ready,
                 self.directory(tx),
@@ -340,27 +419,25 @@ class Engine:
                 public_url=self.public_url,
                 token=lease,
             )
+            for parcel in parcels:
+                if parcel.row.effect == "page":
+                    tx.put_meta(paged_key(parcel.row.recipient), str(now).encode())
+            return parcels
 
         parcels = self.store.write(work)
         for parcel in parcels:
-            if parcel.row.effect == "page":
-                self._last_page[parcel.row.recipient] = now
             self._deliver(lambda parcel=parcel: self._hand_over(parcel, lease))  # type: ignore[misc]
         return len(parcels)
 
     def _held_back(self, tx: Transaction, row: OutboxRow, lease: str, now: Instant) -> bool:
-        """At most one interrupting page for each person in ``page_every``; what is held joins the next."""
-        last = self._last_page.get(row.recipient)
-        if (
-            row.effect != "page"
-            or not self.page_every
-            or last is None
-            or now >= last + self.page_every
-            or last > now
-            or last == now
-        ):
+        """At most one interrupting page for each person in the policy's interval; what is held joins the next."""
+        if row.effect != "page":
             return False
-        tx.retry_outbox(row.id, lease, last + self.page_every, "")
+        every = self.policy_of(tx, "")[0].paging.page_each_person_at_most_every.micros
+        last = int(tx.meta(paged_key(row.recipient)) or 0)
+        if not last < now < last + every:
+            return False
+        tx.retry_outbox(row.id, lease, last + every, "")
         return True
 
     def _hand_over(self, parcel: delivery.Parcel, lease: str) -> None:
@@ -398,6 +475,8 @@ class Engine:
         def work(tx: Transaction) -> None:
             for row in (parcel.row, *parcel.joined):
                 tx.retry_outbox(row.id, lease, wait, sentence)
+            if parcel.row.effect == "page":
+                tx.put_meta(paged_key(parcel.row.recipient), None)
 
         self.store.write(work)
 
@@ -408,6 +487,9 @@ class Engine:
 
         def work(tx: Transaction) -> None:
             unit = self.work(tx, SYSTEM)
+            if state == "failed" and parcel.row.effect == "page":
+                # nobody was interrupted, so the next channel need not wait for the minute to pass
+                tx.put_meta(paged_key(parcel.row.recipient), None)
             for row in (parcel.row, *parcel.joined):
                 if not tx.complete_outbox(
                     row.id, lease, state, unit.now, detail[:500] if state == "failed" else ""
@@ -449,3 +531,10 @@ class Engine:
         now = self.clock.now()
         timer, page = self.store.read(lambda r: r.oldest_waiting(now))
         return (max(0, now - timer) if timer else 0, max(0, now - page) if page else 0)
+
+    def lateness_banner(self) -> str:
+        """One sentence where something is late, for the log and whoever asks; empty where nothing is."""
+        timer, page = self.lateness()
+        said = [f"the oldest timer is {humanize(timer)} overdue"] if timer else []
+        said += [f"the oldest message has waited {humanize(page)}"] if page else []
+        return " and ".join(said)

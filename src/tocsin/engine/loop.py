@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import structlog
 
 from tocsin.engine.engine import Engine
+from tocsin.engine.watching import Heartbeat, Watch
 from tocsin.kernel.clock import SECOND
 
 log = structlog.get_logger("tocsin.loop")
@@ -22,8 +23,11 @@ log = structlog.get_logger("tocsin.loop")
 class Loop:
     """Runs ``engine.step`` in a thread of its own between :meth:`start` and :meth:`stop`."""
 
-    def __init__(self, engine: Engine, workers: int = 8, longest_sleep: float = 1.0) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, workers: int = 8, longest_sleep: float = 1.0, *, watch: Watch | None = None,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:  # fmt: skip
+        self.engine, self.watch, self.heartbeat = engine, watch, heartbeat
         self._wake = threading.Event()
         self._stopping = False
         self._longest = longest_sleep
@@ -33,14 +37,14 @@ class Loop:
         self._unsubscribe = engine.store.subscribe(self._wake.set)
         engine._deliver = self.hand_out
 
-    def hand_out(self, job: Callable[[], None]) -> None:
+    def hand_out(self, job: Callable[[], object]) -> None:
         """Runs a delivery on the pool and keeps hold of it."""
         future = self._pool.submit(self._guarded, job)
         self._held.add(future)
         future.add_done_callback(self._held.discard)
 
     @staticmethod
-    def _guarded(job: Callable[[], None]) -> None:
+    def _guarded(job: Callable[[], object]) -> None:
         try:
             job()
         except Exception:  # the lease of this one message runs out and it is tried again
@@ -56,11 +60,21 @@ class Loop:
         self._thread.join(timeout=10)
         self._unsubscribe()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self.watch is not None:
+            self.watch.goodbye()
+
+    def _signs_of_life(self) -> None:
+        """Before each step: a gap behind us is dealt with before anything that it made late."""
+        if self.watch is not None:
+            self.watch.look()
+        if self.heartbeat is not None and self.heartbeat.due():
+            self.hand_out(self.heartbeat.beat)
 
     def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()
             try:
+                self._signs_of_life()
                 done = self.engine.step()
                 due = self.engine.next_due() if not done else None
             except Exception:  # the loop outlives every error; lateness shows that something is wrong

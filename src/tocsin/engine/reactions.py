@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tocsin.catalogue.people import Contact
-from tocsin.engine.work import Reaction, Work, notice_at
+from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, watch_key
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, next_step
@@ -16,11 +16,60 @@ from tocsin.notify.rules import next_contact, plan
 URGENCY = {"P1": 0, "P2": 1, "P3": 2, "P4": 3}
 
 
+def admit(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
+    """Lets those see a restricted incident whom the policy names for its type, beside whoever works on it."""
+    kind = work.policy(incident).incident_type(incident.kind)
+    if not incident.restricted or kind is None:
+        return
+    service = incident.services[0] if incident.services else ""
+    people: dict[str, None] = {}
+    for target in kind.members:
+        found = work.directory.resolve(target, work.now, service=service, policy=incident.escalation_policy)
+        people.update(dict.fromkeys(person for person in found.people if person not in incident.members))
+    if people:
+        work.record(incident, f.MembersAdded(list(people), f"the policy names them for {kind.name}"))
+
+
 def start_paging(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
     """A new incident pages the responders, and for P1 and P2 the commander on rotation."""
     start_responders(work, incident, incident.severity_reason)
     start_commander(work, incident, "the incident opened")
+    activate(work, incident)
     tell_at_open(work, incident)
+
+
+def activate(work: Work, incident: Incident) -> None:
+    """What the severity wants at once: the war room, and the response team from the owners and rosters of the roles."""
+    policy = work.policy(incident)
+    terms = policy.severity(incident.severity)
+    if terms.war_room and not incident.war_room_at:
+        where = work.directory.settings.war_room.replace("{incident}", incident.name.lower())
+        work.record(incident, f.WarRoomOpened(where or f"the page of {incident.name}"))
+    if terms.activate_team == "at_once" and "activate" not in incident.protocol:
+        call_team(work, incident)
+
+
+def call_team(work: Work, incident: Incident) -> None:
+    """Activates the response team: whoever is proposed for a role hears of it, and the step of the protocol is done."""
+    policy = work.policy(incident)
+    service = incident.services[0] if incident.services else ""
+    proposed: list[str] = []
+    people: dict[str, None] = {}
+    for role in policy.roles:
+        if role == "incident_commander" or role in incident.roles:
+            continue
+        found = work.directory.resolve(role, work.now, service=service, policy=incident.escalation_policy)
+        for person in found.people[:1]:
+            if not any(person in run.paged for run in incident.runs.values()):
+                people[person] = None
+            proposed.append(f"{role.replace('_', ' ')}: {work.directory.name(person)}")
+    said = "; ".join(proposed) or "nobody is proposed for any role"
+    work.record(incident, f.ProtocolStepDone("activate", said))
+    if people:
+        work.record(
+            incident,
+            f.Told("response team", list(people), f"team:{incident.acknowledge_from}", said, "you are proposed for the response team", True),
+        )  # fmt: skip
 
 
 def start_responders(
@@ -48,7 +97,12 @@ def start_commander(work: Work, incident: Incident, reason: str) -> None:
 def start_run(
     work: Work, incident: Incident, kind: str, policy: str, service: str, reason: str, first: list[str]
 ) -> str:
-    """Records the start of a run, pages whoever comes first, and takes the steps that are due at once."""
+    """Records the start of a run, pages whoever comes first, and takes the steps that are due at once.
+
+    Of the responders who come first those who are off are left out: the chain that follows finds who can be paged.
+    """
+    if kind == "responders":
+        first = [person for person in first if not work.directory.off(person, work.now)]
     run_id = work.new_id()
     work.record(
         incident, f.RunStarted(run_id, kind, policy, incident.severity, reason, work.now, first, service)
@@ -65,7 +119,7 @@ def advance(work: Work, incident: Incident, run: Run) -> None:
     """Takes every step of a run that is due; an empty one is skipped at once and said so."""
     policy = work.policy(incident)
     calendar = calendar_of(incident, policy)
-    chain = chain_of(run, policy)
+    chain = chain_of(run, policy, work.directory)
     while (due := next_step(run, chain, calendar)) is not None and due.at <= work.now:
         _take(work, incident, run, due, work.now - due.at if work.now - due.at > LATE else 0)
         if due.step == len(chain.steps) - 1 and not run.reached:
@@ -78,10 +132,17 @@ def advance(work: Work, incident: Incident, run: Run) -> None:
 
 
 def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None:
+    meant = [
+        (target, work.directory.resolve(target, work.now, service=run.service, policy=run.escalation_policy))
+        for target in due.targets
+    ]
+    present = any(found.people and not found.anyway for _, found in meant)
     people: dict[str, None] = {}
     reasons: list[str] = []
-    for target in due.targets:
-        found = work.directory.resolve(target, work.now, service=run.service, policy=run.escalation_policy)
+    for target, found in meant:
+        if found.anyway and present:
+            reasons.append(f"{target.replace('_', ' ')}: on leave, and somebody else can be paged")
+            continue
         people.update(dict.fromkeys(found.people))
         reasons.append(f"{target.replace('_', ' ')}: {found.reason}")
     reason = "; ".join(reasons)
@@ -114,7 +175,7 @@ def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None
 def _shift(work: Work, incident: Incident, run: Run, due: Due) -> int:
     """How far the anchor moves so that the step after an empty one is due at once."""
     policy = work.policy(incident)
-    steps = chain_of(run, policy).steps
+    steps = chain_of(run, policy, work.directory).steps
     if due.round != run.round or due.step + 1 >= len(steps):
         return 0
     return work.now - calendar_of(incident, policy).add(run.anchor, steps[due.step + 1].after)
@@ -194,7 +255,7 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
         person = work.directory.people.get(person_id)
         if person is None:
             continue
-        for attempt in plan(person, incident.severity, "notice"):
+        for attempt in plan(person, incident.severity, "nudge" if body.quiet else "notice"):
             work.send(
                 message(
                     work,
@@ -258,6 +319,7 @@ def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact
         stop_runs(work, incident, f"the severity was lowered to {body.after}")
         if running and not incident.holder:
             start_responders(work, incident, f"lowered to {body.after}, nobody has acknowledged")
+    activate(work, incident)
     tell_at_open(work, incident)
 
 
@@ -334,7 +396,9 @@ def page_again(
         if body.person in run.paged and run.state == "running":
             work.withdraw(incident, tag=run.id, recipient=body.person)
             following = next_step(
-                run, chain_of(run, work.policy(incident)), calendar_of(incident, work.policy(incident))
+                run,
+                chain_of(run, work.policy(incident), work.directory),
+                calendar_of(incident, work.policy(incident)),
             )
             if following is not None:
                 _take(work, incident, run, following, 0)
@@ -370,7 +434,7 @@ def after_joined(
 
 def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id: str) -> None:
     """All clear before the page left withdraws it; after, those paged are told."""
-    if not incident.all_clear_at or incident.acknowledged_at or not incident.open:
+    if not counts_as_clear(incident, work.policy(incident)) or incident.acknowledged_at or not incident.open:
         return
     work.withdraw(incident)
     paged = [person for run in incident.runs.values() for person in run.paged]
@@ -388,7 +452,10 @@ def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id
 
 
 def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id: str) -> None:
-    """The end withdraws what waits; everybody told hears of it."""
+    """The end withdraws what waits and everybody told hears of it; what was just mended is watched by its services."""
+    if incident.status == "monitoring" or (incident.status == "resolved" and incident.resolved_by_person):
+        for service in incident.services:
+            work.tx.put_group(watch_key(service), incident.id, work.now, work.now)
     if incident.open:
         return
     work.withdraw(incident)
@@ -447,8 +514,16 @@ def after_merge(work: Work, incident: Incident, body: f.MergedFrom, fact_id: str
         )
 
 
+def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str) -> None:
+    """What stands on its own again is paged for again; a new incident was, when it was declared."""
+    if incident.runs and all(run.state != "running" for run in incident.runs.values()):
+        start_responders(work, incident, f"split from {body.source_name}: {body.reason}")
+        start_commander(work, incident, f"split from {body.source_name}")
+
+
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
-    f.Declared: (start_paging,),
+    f.Declared: (admit, start_paging),
+    f.TypeSet: (admit,),
     f.AlertsAttached: (after_joined,),  # type: ignore[dict-item]
     f.AlertsRefired: (after_joined,),  # type: ignore[dict-item]
     f.AlertsCleared: (after_cleared,),  # type: ignore[dict-item]
@@ -462,4 +537,5 @@ REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
     f.Reopened: (after_reopened,),  # type: ignore[dict-item]
     f.Delivery: (after_delivery,),  # type: ignore[dict-item]
     f.MergedFrom: (after_merge,),  # type: ignore[dict-item]
+    f.SplitFrom: (after_split,),  # type: ignore[dict-item]
 }

@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from tocsin.incidents import facts as f
+from tocsin.incidents.chasing import next_chase_moment
 from tocsin.incidents.directory import Directory
-from tocsin.incidents.duties import calendar_of, next_duty_moment
+from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import next_escalation
 from tocsin.incidents.incident import FOLD, Incident, fold, refold
+from tocsin.incidents.promises import tell_from
 from tocsin.kernel.clock import HOUR, Instant, earliest
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.errors import NotFound
 from tocsin.kernel.facts import GENESIS, Actor, Draft, Stream, chain
 from tocsin.kernel.ports import OutboxRow, Reader, StreamRow, Transaction
 from tocsin.kernel.randomness import Randomness, ulid
+from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Policy
 
 Reaction = Callable[["Work", Incident, f.Body, str], None]
@@ -86,6 +89,7 @@ class Work:
         self, incident: Incident, body: f.Body, *, at: Instant | None = None, visibility: str = "internal"
     ) -> str:
         """Adds a fact and lets the reactions to it follow; answers its id. ``at`` back-dates it."""
+        self._miss_what_restarts(incident, body)
         pending = self._pending[incident.id]
         occurred = self.now if at is None else at
         pending.drafts.append(f.draft(body, occurred, "restricted" if incident.restricted else visibility))
@@ -102,6 +106,16 @@ class Work:
         for reaction in self._reactions.get(type(body), ()):
             reaction(self, incident, body, fact_id)
         return fact_id
+
+    def _miss_what_restarts(self, incident: Incident, body: f.Body) -> None:
+        """A duty that is late when a fact restarts it leaves its miss behind: its timer may not have been looked at yet."""
+        rules = restarted_by(body)
+        if not rules or not incident.open or incident.paused_until:
+            return
+        for duty in owed(incident, self.policy(incident)):
+            if duty.rule in rules and duty.due < self.now and duty.id not in incident.missed:
+                people = [incident.holder] if incident.holder else []
+                self.record(incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
 
     def send(self, row: OutboxRow) -> None:
         """An effect that leaves with this unit of work."""
@@ -152,6 +166,15 @@ class Work:
         self.rearm(incident)
 
 
+def restarted_by(body: f.Body) -> tuple[str, ...]:
+    """The rules whose duties begin anew with ``body``, or are measured by another severity from then on."""
+    if isinstance(body, f.UpdatePosted):
+        return ("update",)
+    if isinstance(body, f.SeverityChanged) and body.before != body.after:
+        return ("acknowledge", "respond", "update")
+    return ()
+
+
 def search_text(incident: Incident) -> str:
     """What full-text search looks through."""
     return " ".join(
@@ -186,14 +209,24 @@ def read_incident(reader: Reader, row: StreamRow) -> Incident:
 
 def next_due(incident: Incident, policy: Policy, directory: Directory, now: Instant) -> Instant | None:
     """The earliest instant at which the incident owes something: a step, a reminder, a miss, a notice, an end."""
-    if not incident.open:
-        return None
     calendar = calendar_of(incident, policy)
-    moments = [next_escalation(incident, policy, calendar), next_duty_moment(incident, policy)]
+    if not incident.open:
+        return next_duty_moment(incident, policy, calendar)
+    moments = [
+        next_escalation(incident, policy, calendar, directory),
+        next_duty_moment(incident, policy, calendar),
+    ]
     moments.append(self_resolve_at(incident, policy))
     moments.append(notice_at(incident, policy))
     moments.append(shift_change_at(incident, directory, now))
     return earliest(moments)
+
+
+def next_duty_moment(incident: Incident, policy: Policy, calendar: BusinessCalendar) -> Instant | None:
+    """When the next reminder, miss or nudge of anything owed is due; while the clocks are paused, the end of the pause."""
+    if incident.paused_until:
+        return incident.paused_until
+    return earliest(next_chase_moment(duty, incident, policy, calendar) for duty in owed(incident, policy))
 
 
 def may_resolve_itself(incident: Incident, policy: Policy) -> bool:
@@ -211,23 +244,33 @@ def may_resolve_itself(incident: Incident, policy: Policy) -> bool:
 
 def self_resolve_at(incident: Incident, policy: Policy) -> Instant | None:
     """When it resolves itself, or the commander is asked to; None while an alert fires or after it was asked."""
-    if not incident.open or not incident.all_clear_at or "resolve" in incident.asked:
+    if not incident.open or not counts_as_clear(incident, policy) or "resolve" in incident.asked:
         return None
     return incident.all_clear_at + policy.self_resolve.clear_for.micros
 
 
+def watch_key(service: str) -> str:
+    """The group under which an incident that is monitored, or was just resolved, is found by its service."""
+    return f"watch/{service}"
+
+
+def counts_as_clear(incident: Incident, policy: Policy) -> bool:
+    """Whether all of its alerts have cleared.
+
+    One that merely expired was not seen to end: it counts for an incident of low severity that nobody has acknowledged.
+    """
+    if not incident.all_clear_at:
+        return False
+    if not any(alert.how == "expired" for alert in incident.alerts.values()):
+        return True
+    return incident.severity in policy.self_resolve.severities and not incident.acknowledged_at
+
+
 def notice_at(incident: Incident, policy: Policy) -> Instant | None:
-    """When those who must be told of a severity that is only proposed are told after all."""
-    notice = policy.severity(incident.severity).notice
-    if incident.told.get(f"opened:{incident.severity}") is not None or notice is None:
+    """When those whom the severity tells are told: the moment it is owed, or None once they were."""
+    if incident.told.get(f"opened:{incident.severity}") is not None:
         return None
-    if incident.severity_state != "proposed" or notice.when == "opened":
-        return incident.acknowledge_from
-    return (
-        incident.acknowledge_from + notice.while_proposed_after.micros
-        if notice.while_proposed_after
-        else None
-    )
+    return tell_from(incident, policy) or None
 
 
 def shift_change_at(incident: Incident, directory: Directory, now: Instant) -> Instant | None:

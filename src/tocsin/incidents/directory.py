@@ -15,7 +15,7 @@ import msgspec
 
 from tocsin.catalogue import people as people_module
 from tocsin.catalogue.people import Contact, Person
-from tocsin.catalogue.services import Service, find
+from tocsin.catalogue.services import Service
 from tocsin.catalogue.teams import Team
 from tocsin.kernel.clock import Instant, to_iso
 from tocsin.kernel.codec import decode
@@ -39,13 +39,15 @@ MAX_HOPS = 8
 class OrganisationSettings(msgspec.Struct, frozen=True):
     """What belongs to the organisation as a whole: its name, its zone, and the schedule of incident commanders.
 
-    ``default_team`` answers for what no team owns; empty: the first team, by id, that has a schedule.
+    ``default_team`` answers for what no team owns; empty: the first team, by id, that has a schedule. ``war_room`` is the
+    address where a response meets, ``{incident}`` standing for its number; empty: the incident's own page.
     """
 
     name: str = ""
     zone: str = "UTC"
     commander_schedule: str = ""
     default_team: str = ""
+    war_room: str = ""
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -105,6 +107,12 @@ class Directory:
         self.people: Mapping[str, Person] = {person.id: person for person in people}
         self.teams: Mapping[str, Team] = {team.id: team for team in teams}
         self.services: Mapping[str, Service] = {service.id: service for service in services}
+        self.aliases: dict[str, str] = {}
+        """every name of a service, in lower case → its id; an id comes before a name, a name before an alias"""
+        for names_of in (lambda one: (one.id,), lambda one: (one.name,), lambda one: one.aliases):
+            for service in self.services.values():
+                for known in names_of(service):
+                    self.aliases.setdefault(known.strip().lower(), service.id)
         self.schedules: Mapping[str, Schedule] = {schedule.id: schedule for schedule in schedules}
         self.overrides: tuple[Override, ...] = tuple(overrides)
         self.leaves: tuple[Leave, ...] = tuple(leaves)
@@ -231,7 +239,7 @@ class Directory:
 
     def service(self, name: str) -> Service | None:
         """The service of that id, name or alias."""
-        return find(self.services, name)
+        return self.services.get(name) or self.services.get(self.aliases.get(name.strip().lower(), ""))
 
     def team_of(self, service: str) -> Team | None:
         """The team that owns a service."""

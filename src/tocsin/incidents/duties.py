@@ -6,39 +6,32 @@ moment of asking. Clocks on pages, reminders, misses, reports and drills all rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
+from tocsin.incidents.duty import Duty
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import MINUTE, Instant, earliest
-from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.incidents.promises import (
+    announcements,
+    calendar_of,
+    learning,
+    messages,
+    owe,
+    protocol,
+    stand_ups,
+    updates,
+)
+from tocsin.kernel.clock import Instant
+from tocsin.policy.calendar import Duration
 from tocsin.policy.model import Policy
 
-UNRULED = "no rule matched"
-
-
-class Duty(msgspec.Struct, frozen=True):
-    """One promise. ``id`` changes when the duty restarts, so that a recorded miss stands for ever.
-
-    ``rule``: acknowledge, respond, resolve, update. ``owner``: a role; ``met_at``: 0 while owed. ``chase_from``: nobody is
-    reminded before. ``waived``: the reason, where somebody who may waived it.
-    """
-
-    id: str
-    rule: str
-    owner: str
-    start: Instant
-    due: Instant
-    how: str
-    met_at: Instant = 0
-    chase_from: Instant = 0
-    waived: str = ""
-    by_system: bool = False
+__all__ = ["Duty", "Standing", "calendar_of", "duties", "owed", "responded_at", "standing"]
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A duty seen at a moment. ``state``: running, soon, overdue, met, met_late, waived. ``left`` is negative when overdue."""
+    """A duty seen at a moment. ``state``: running, soon (a fifth of its time is left), overdue, met, met_late, waived.
+
+    ``left`` is negative when overdue.
+    """
 
     duty: Duty
     state: str
@@ -46,62 +39,50 @@ class Standing(msgspec.Struct, frozen=True):
     missed: bool
 
 
-def calendar_of(incident: Incident, policy: Policy) -> BusinessCalendar:
-    """The business calendar of the incident: its team's where the policy has it, else the default."""
-    return policy.calendar(incident.calendar)
-
-
 def duties(incident: Incident, policy: Policy) -> list[Duty]:
     """Every duty of the incident as it stands, met ones included; none for a merged or false-alarm incident."""
     if incident.status in ("merged", "false_alarm") or not incident.opened_at:
         return []
+    respond_due = _add(incident, policy, incident.respond_from, policy.severity(incident.severity).respond)
+    return [
+        *_response(incident, policy, respond_due),
+        *protocol(incident, policy, respond_due),
+        *updates(incident, policy, respond_due),
+        *announcements(incident, policy),
+        *stand_ups(incident, policy),
+        *messages(incident, policy),
+        *learning(incident, policy),
+    ]
+
+
+def _add(incident: Incident, policy: Policy, start: Instant, duration: Duration) -> Instant:
+    return calendar_of(incident, policy).add(start, duration) + incident.paused_total
+
+
+def _response(incident: Incident, policy: Policy, respond_due: Instant) -> list[Duty]:
+    """Acknowledge, respond and resolve."""
     terms = policy.severity(incident.severity)
     calendar = calendar_of(incident, policy)
-    ended = incident.resolved_at
-
-    def due(start: Instant, duration: Duration) -> Instant:
-        return calendar.add(start, duration) + incident.paused_total
-
-    found: list[Duty] = []
-
-    def owe(
-        rule: str, owner: str, start: Instant, until: Instant, how: str, met: Instant, chase_from: Instant = 0
-    ) -> None:
-        key = f"{rule}:{start}"
-        if not met and ended and rule != "resolve":
-            met = ended  # moot from the resolution on; whatever was late by then is late
-        found.append(
-            Duty(key, rule, owner, start, until, how, met, chase_from or start, incident.waived.get(key, ""))
-        )
-
     acknowledge = terms.acknowledge
     unsure = incident.severity_state == "proposed" and (incident.severity == "P1" or not incident.rule)
     if unsure and not calendar.add(incident.acknowledge_from, acknowledge) < calendar.add(
         incident.acknowledge_from, policy.paging.acknowledge_while_proposed
     ):
         acknowledge = policy.paging.acknowledge_while_proposed
-    owe(
-        "acknowledge", "on_call", incident.acknowledge_from, due(incident.acknowledge_from, acknowledge),
-        "a responder acknowledges the page", incident.acknowledged_at,
-    )  # fmt: skip
-    respond_due = due(incident.respond_from, terms.respond)
-    owe(
-        "respond",
-        "incident_commander",
-        incident.respond_from,
-        respond_due,
-        respond_how(incident),
-        responded_at(incident),
-    )
-    owe(
-        "resolve", "incident_commander", incident.resolve_from, max(due(incident.resolve_from, terms.resolve), respond_due),
-        "the commander resolves the incident", incident.resolved_at, incident.resolve_chase_from,
-    )  # fmt: skip
-    since = max(incident.last_update_at, incident.update_from)
-    first = incident.last_update_at <= incident.update_from and terms.first_update == "response"
-    update_due = respond_due if first else due(since, terms.update)
-    owe("update", "communication_lead", since, update_due, "an update is posted", 0)
-    return found
+    resolve_due = max(_add(incident, policy, incident.resolve_from, terms.resolve), respond_due)
+    return [
+        owe(
+            incident, "acknowledge", "on_call", incident.acknowledge_from,
+            _add(incident, policy, incident.acknowledge_from, acknowledge), "a responder acknowledges the page", incident.acknowledged_at,
+        ),
+        owe(
+            incident, "respond", "incident_commander", incident.respond_from, respond_due, respond_how(incident), responded_at(incident),
+        ),
+        owe(
+            incident, "resolve", "incident_commander", incident.resolve_from, resolve_due, "the commander resolves the incident",
+            incident.resolved_at, chase_from=incident.resolve_chase_from,
+        ),
+    ]  # fmt: skip
 
 
 def respond_how(incident: Incident) -> str:
@@ -131,13 +112,8 @@ def standing(duty: Duty, now: Instant) -> Standing:
         return Standing(duty, "met_late" if late else "met", duty.due - duty.met_at, late)
     if left < 0:
         return Standing(duty, "overdue", left, True)
-    return Standing(duty, "soon" if now >= remind_at(duty) else "running", left, False)
-
-
-def remind_at(duty: Duty) -> Instant:
-    """When the reminder before a duty goes out: at four fifths of its time, an hour before at the earliest."""
-    length = max(0, duty.due - duty.start)
-    return max(duty.due - min(length // 5, 60 * MINUTE), duty.chase_from)
+    length = max(1, duty.due - duty.start)
+    return Standing(duty, "soon" if left * 5 <= length else "running", left, False)
 
 
 def owed(incident: Incident, policy: Policy) -> list[Duty]:
@@ -146,19 +122,3 @@ def owed(incident: Incident, policy: Policy) -> list[Duty]:
         (duty for duty in duties(incident, policy) if not duty.met_at and not duty.waived),
         key=lambda duty: duty.due,
     )
-
-
-def next_duty_moment(
-    incident: Incident, policy: Policy, pending: Iterable[Duty] | None = None
-) -> Instant | None:
-    """The next instant at which a reminder or a miss has to be recorded, or None."""
-    if incident.paused_until:
-        return incident.paused_until
-    moments: list[Instant | None] = []
-    for duty in pending if pending is not None else owed(incident, policy):
-        if duty.id in incident.missed:
-            continue
-        moments.append(
-            duty.due + 1 if duty.id in incident.reminded or duty.rule == "acknowledge" else remind_at(duty)
-        )
-    return earliest(moments)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident, Run
 from tocsin.kernel.clock import MINUTE, Instant
-from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.policy.calendar import BUSINESS, ELAPSED, BusinessCalendar, Duration
 from tocsin.policy.model import Policy
 
 LATE = MINUTE
@@ -41,8 +42,8 @@ class Due(msgspec.Struct, frozen=True):
     quiet: bool = False
 
 
-def chain_of(run: Run, policy: Policy) -> Chain:
-    """The chain of a run by its kind."""
+def chain_of(run: Run, policy: Policy, directory: Directory) -> Chain:
+    """The chain of a run by its kind. An escalation policy with steps of its own for the severity replaces the policy's."""
     chain = policy.severity(run.severity).escalation
     if run.kind == "manual":
         return Chain((Step(Duration.parse("0m"), tuple(run.first)),), None)
@@ -50,6 +51,16 @@ def chain_of(run: Run, policy: Policy) -> Chain:
         commander = policy.paging.commander
         steps, repeat = commander.steps, commander.repeat_every or chain.repeat_every
     else:
+        team = directory.escalation_policies.get(run.escalation_policy)
+        own = team.steps_for(run.severity) if team else ()
+        if own:
+            return Chain(
+                tuple(
+                    Step(Duration(BUSINESS if step.business else ELAPSED, step.after), step.targets)
+                    for step in own
+                ),
+                chain.repeat_every,
+            )
         steps, repeat = chain.steps, chain.repeat_every
     return Chain(tuple(Step(step.after, tuple(step.targets), step.quiet) for step in steps), repeat)
 
@@ -72,9 +83,13 @@ def _everybody(chain: Chain) -> tuple[str, ...]:
     return tuple(dict.fromkeys(target for step in chain.steps for target in step.targets))
 
 
-def next_escalation(incident: Incident, policy: Policy, calendar: BusinessCalendar) -> Instant | None:
+def next_escalation(
+    incident: Incident, policy: Policy, calendar: BusinessCalendar, directory: Directory
+) -> Instant | None:
     """When the earliest step of any run of the incident is due."""
     moments = [
-        due.at for run in incident.runs.values() if (due := next_step(run, chain_of(run, policy), calendar))
+        due.at
+        for run in incident.runs.values()
+        if run.state == "running" and (due := next_step(run, chain_of(run, policy, directory), calendar))
     ]
     return min(moments, default=None)

@@ -221,6 +221,8 @@ class Told(Body):
     kind: str
     reason: str
     text: str = ""
+    quiet: bool = False
+    """by channels that interrupt nobody"""
 
 
 class Delivery(Body):
@@ -312,6 +314,63 @@ class ProtocolStepDone(Body):
     how: str = ""
 
 
+class WarRoomOpened(Body):
+    """Where the response meets: an address, or the incident's own page."""
+
+    type: ClassVar[str] = "war_room_opened"
+    where: str
+
+
+class StandUpHeld(Body):
+    """``slot``: the hour it was due at. ``notes``: what was said."""
+
+    type: ClassVar[str] = "stand_up_held"
+    slot: Instant
+    notes: str = ""
+
+
+class ValidationDone(Body):
+    """A check of recovery. ``kind``: functional, performance, security, limited_users. ``outcome``: passed, failed, not_applicable."""
+
+    type: ClassVar[str] = "validation_done"
+    kind: str
+    outcome: str
+    note: str = ""
+
+
+class PostMortemStepDone(Body):
+    """``step``: timeline, root_cause, meeting_booked, meeting_held, draft, review, publication. ``note``: where it is, or when."""
+
+    type: ClassVar[str] = "post_mortem_step_done"
+    step: str
+    note: str = ""
+
+
+class MessageDrafted(Body):
+    """What is to leave the company. ``channel``: as the policy's approval names it. ``approver`` and ``sender``: roles or positions."""
+
+    type: ClassVar[str] = "message_drafted"
+    message: str
+    channel: str
+    text: str
+    approver: str
+    sender: str
+
+
+class MessageApproved(Body):
+    type: ClassVar[str] = "message_approved"
+    message: str
+
+
+class MessageSent(Body):
+    """It left: ``to`` whom, as the sender says it."""
+
+    type: ClassVar[str] = "message_sent"
+    message: str
+    channel: str
+    to: str = ""
+
+
 class MilestoneSet(Body):
     """impact_began, detected, contained, mitigated, resolved. The last one set counts; none is erased."""
 
@@ -373,6 +432,18 @@ class DutyMissed(Body):
     due: Instant
     owner: str
     people: list[str] = []
+
+
+class DutyChased(Body):
+    """A nudge after a miss. ``number`` counts them; ``escalated_to`` names who was asked in the owner's place, if anybody."""
+
+    type: ClassVar[str] = "duty_chased"
+    duty: str
+    rule: str
+    due: Instant
+    people: list[str]
+    number: int = 0
+    escalated_to: str = ""
 
 
 class DutyMet(Body):
@@ -495,8 +566,9 @@ TYPES: dict[str, type[Body]] = {
         Declared, AlertsAttached, AlertsCleared, AlertsRefired, SenderAcknowledged, SeverityChanged, TypeSet, Retitled,
         RunStarted, Paged, StepSkipped, NobodyReachable, RunStopped, Acknowledged, AcknowledgementLapsed, Declined, Told,
         Delivery, RoleAssigned, RoleReleased, StatusChanged, Reopened, UpdatePosted, NoteAdded, DecisionMade,
+        WarRoomOpened, StandUpHeld, ValidationDone, PostMortemStepDone, MessageDrafted, MessageApproved, MessageSent,
         ReportAttached, ProtocolStepDone, MilestoneSet, ImpactSet, ServiceState, TaskAdded, TaskChanged, DutyReminded,
-        DutyMissed, DutyMet, DutyWaived, ClockPaused, ClockResumed, MergedInto, MergedFrom, SplitOff, SplitFrom,
+        DutyMissed, DutyChased, DutyMet, DutyWaived, ClockPaused, ClockResumed, MergedInto, MergedFrom, SplitOff, SplitFrom,
         MembersAdded, ShiftChanged, Asked, ChangeNoted, BrokeGlass, Redacted,
     )
 }  # fmt: skip

@@ -10,10 +10,12 @@ from tocsin.incidents import facts as f
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 1
+FOLD = 2
 
 OPEN = ("investigating", "identified", "monitoring")
 ENDED = ("closed", "false_alarm", "merged")
+OWED = "owed:"
+"""how the kind of a notice begins that reminds of a duty"""
 ALL_SEVERITIES = ("P1", "P2", "P3", "P4")
 
 
@@ -69,6 +71,26 @@ class Task(msgspec.Struct):
     reason: str = ""
 
 
+class Outgoing(msgspec.Struct):
+    """Something that is to leave the company. ``state``: drafted, approved, sent."""
+
+    id: str
+    channel: str
+    text: str
+    approver: str
+    sender: str
+    state: str = "drafted"
+    to: str = ""
+
+
+class Validation(msgspec.Struct):
+    """The last check of its kind. ``outcome``: passed, failed, not_applicable."""
+
+    outcome: str
+    at: Instant
+    note: str = ""
+
+
 class Incident(msgspec.Struct):
     """Everything that is known of one incident. All times are instants (UTC microseconds), 0 where not yet."""
 
@@ -122,7 +144,14 @@ class Incident(msgspec.Struct):
     resolve_from: Instant = 0
     resolve_chase_from: Instant = 0
     reminded: list[str] = []
+    """keys of reminders that were sent"""
     missed: dict[str, Instant] = {}
+    chased: dict[str, int] = {}
+    """duty → nudges since it was missed"""
+    escalated: list[str] = []
+    """missed duties that went to somebody else"""
+    silent_intervals: int = 0
+    """update intervals missed since the last update"""
     waived: dict[str, str] = {}
     paused_until: Instant = 0
     pause_reason: str = ""
@@ -141,6 +170,20 @@ class Incident(msgspec.Struct):
     failed: dict[str, list[str]] = {}
     """person → contacts that failed for good"""
     change: str = ""
+    told_at: dict[str, Instant] = {}
+    """notice kind → when people were first told"""
+    confirmed_at: Instant = 0
+    """when a person last declared, confirmed or changed the severity"""
+    war_room_at: Instant = 0
+    war_room: str = ""
+    stand_up_at: Instant = 0
+    """the last stand-up that was held or missed"""
+    validations: dict[str, Validation] = {}
+    learned: dict[str, Instant] = {}
+    """steps of the post-mortem that are done"""
+    outgoing: dict[str, Outgoing] = {}
+    sent_to: dict[str, Instant] = {}
+    """channel or party outside → when it was last told"""
 
     @property
     def name(self) -> str:
@@ -218,6 +261,7 @@ def _declared(i: Incident, b: f.Declared, at: Instant) -> None:
     ) = at
     i.milestones["detected"] = at
     i.protocol["record"] = at
+    i.confirmed_at = at if b.severity_state == "confirmed" else 0
 
 
 def _attached(i: Incident, b: f.AlertsAttached | f.AlertsRefired, at: Instant) -> None:
@@ -246,11 +290,15 @@ def _sender_acknowledged(i: Incident, b: f.SenderAcknowledged, at: Instant) -> N
 def _severity(i: Incident, b: f.SeverityChanged, at: Instant) -> None:
     i.severity, i.severity_state, i.severity_reason = b.after, b.state, b.reason
     i.rule = b.rule
+    i.confirmed_at = at if b.state == "confirmed" else 0
     if b.direction == "raised":
         i.acknowledge_from = i.respond_from = i.update_from = i.resolve_chase_from = at
         i.responded_at = i.acknowledged_at = 0
         i.protocol = {"record": i.protocol.get("record", at)}
-        i.holder = ""
+        i.holder, i.silent_intervals = "", 0
+    elif b.direction == "lowered" and i.silent_intervals:
+        # the new rhythm counts from the change; what was missed in the old one stands
+        i.update_from, i.silent_intervals = at, 0
 
 
 def _type(i: Incident, b: f.TypeSet, at: Instant) -> None:
@@ -320,9 +368,43 @@ def _lapsed(i: Incident, b: f.AcknowledgementLapsed | f.Declined, at: Instant) -
 
 
 def _told(i: Incident, b: f.Told, at: Instant) -> None:
+    _join(i, b.people)
+    if b.kind.startswith(OWED):
+        return  # whoever is nudged works on it and needs no all-clear; and nudges are many
     known = i.told.setdefault(b.kind, [])
     known.extend(person for person in b.people if person not in known)
-    _join(i, b.people)
+    i.told_at.setdefault(b.kind, at)
+
+
+def _war_room(i: Incident, b: f.WarRoomOpened, at: Instant) -> None:
+    i.war_room, i.war_room_at = b.where, i.war_room_at or at
+
+
+def _stand_up(i: Incident, b: f.StandUpHeld, at: Instant) -> None:
+    i.stand_up_at = max(i.stand_up_at, b.slot)
+
+
+def _validated(i: Incident, b: f.ValidationDone, at: Instant) -> None:
+    i.validations[b.kind] = Validation(b.outcome, at, b.note)
+
+
+def _learned(i: Incident, b: f.PostMortemStepDone, at: Instant) -> None:
+    i.learned.setdefault(b.step, at)
+
+
+def _drafted(i: Incident, b: f.MessageDrafted, at: Instant) -> None:
+    i.outgoing[b.message] = Outgoing(b.message, b.channel, b.text, b.approver, b.sender)
+
+
+def _approved(i: Incident, b: f.MessageApproved, at: Instant) -> None:
+    i.outgoing[b.message].state = "approved"
+
+
+def _sent(i: Incident, b: f.MessageSent, at: Instant) -> None:
+    message = i.outgoing[b.message]
+    message.state, message.to = "sent", b.to
+    i.sent_to[b.channel] = at
+    i.touched = True
 
 
 def _delivery(i: Incident, b: f.Delivery, at: Instant) -> None:
@@ -364,14 +446,17 @@ def _status(i: Incident, b: f.StatusChanged, at: Instant) -> None:
 def _reopened(i: Incident, b: f.Reopened, at: Instant) -> None:
     i.status, i.resolved_at, i.resolved_by_person, i.closed_at = "investigating", 0, False, 0
     i.acknowledge_from = i.respond_from = i.update_from = at
-    i.acknowledged_at = i.responded_at = 0
+    i.acknowledged_at = i.responded_at = i.silent_intervals = 0
     i.holder, i.asked = "", []
     i.protocol = {"record": i.protocol.get("record", at)}
     i.milestones.pop("resolved", None)
+    i.learned, i.validations = {}, {}
 
 
 def _update(i: Incident, b: f.UpdatePosted, at: Instant) -> None:
-    i.last_update_at, i.updates = max(i.last_update_at, at), i.updates + 1
+    if at > i.last_update_at:
+        i.last_update_at, i.silent_intervals = at, 0
+    i.updates += 1
 
 
 def _protocol(i: Incident, b: f.ProtocolStepDone, at: Instant) -> None:
@@ -407,6 +492,17 @@ def _reminded(i: Incident, b: f.DutyReminded, at: Instant) -> None:
 
 def _missed(i: Incident, b: f.DutyMissed, at: Instant) -> None:
     i.missed[b.duty] = at
+    if b.rule == "update":
+        i.silent_intervals += 1
+    elif b.rule == "stand_up":
+        i.stand_up_at = max(i.stand_up_at, int(b.duty.partition(":")[2]))
+
+
+def _chased(i: Incident, b: f.DutyChased, at: Instant) -> None:
+    if b.escalated_to:
+        i.escalated.append(b.duty)
+    else:
+        i.chased[b.duty] = b.number
 
 
 def _waived(i: Incident, b: f.DutyWaived, at: Instant) -> None:
@@ -455,6 +551,7 @@ def _split_off(i: Incident, b: f.SplitOff, at: Instant) -> None:
 def _split_from(i: Incident, b: f.SplitFrom, at: Instant) -> None:
     if i.status == "merged":
         i.status, i.merged_into = "investigating", ""
+        i.holder, i.acknowledged_at, i.responded_at = "", 0, 0
         i.acknowledge_from = i.respond_from = i.update_from = at
     _attached(i, f.AlertsAttached(b.alerts), at)
 
@@ -488,8 +585,9 @@ _HANDLERS: dict[type[f.Body], Callable[..., None]] = {
     f.Acknowledged: _acknowledged, f.AcknowledgementLapsed: _lapsed, f.Declined: _lapsed, f.Told: _told,
     f.Delivery: _delivery, f.RoleAssigned: _role, f.RoleReleased: _released, f.StatusChanged: _status,
     f.Reopened: _reopened, f.UpdatePosted: _update, f.ProtocolStepDone: _protocol, f.MilestoneSet: _milestone,
-    f.ImpactSet: _impact, f.ServiceState: _service, f.TaskAdded: _task, f.TaskChanged: _task_changed,
-    f.DutyReminded: _reminded, f.DutyMissed: _missed, f.DutyMet: _met, f.DutyWaived: _waived, f.ClockPaused: _pause,
+    f.WarRoomOpened: _war_room, f.StandUpHeld: _stand_up, f.ValidationDone: _validated, f.PostMortemStepDone: _learned,
+    f.MessageDrafted: _drafted, f.MessageApproved: _approved, f.MessageSent: _sent, f.ImpactSet: _impact, f.ServiceState: _service, f.TaskAdded: _task, f.TaskChanged: _task_changed,
+    f.DutyReminded: _reminded, f.DutyMissed: _missed, f.DutyChased: _chased, f.DutyMet: _met, f.DutyWaived: _waived, f.ClockPaused: _pause,
     f.ClockResumed: _resume, f.MergedInto: _merged_into, f.MergedFrom: _merged_from, f.SplitOff: _split_off,
     f.SplitFrom: _split_from, f.MembersAdded: _members, f.ShiftChanged: _shift, f.Asked: _asked, f.ChangeNoted: _change,
 }  # fmt: skip

@@ -30,7 +30,7 @@ from tocsin.oncall.walltime import wall_text, zone_of
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _SECTIONS = (
-    "organisation", "zone", "commander_schedule", "default_team", "people", "teams", "services", "schedules", "overrides", "leaves",
+    "organisation", "zone", "commander_schedule", "default_team", "war_room", "people", "teams", "services", "schedules", "overrides", "leaves",
     "escalation_policies", "routes", "integrations",
 )  # fmt: skip
 _ALL_DAYS = tuple(range(7))
@@ -97,6 +97,7 @@ class _Reader:
             self._section("organisation").text(what="organisation"), self.zone,
             self._section("commander_schedule").reference(self.ids["schedules"], "schedule"),
             self._section("default_team").reference(self.ids["teams"], "team"),
+            self._section("war_room").text(what="war_room"),
         )  # fmt: skip
         people = tuple(self._person(key, node) for key, node in self._entries("people"))
         self.org_roles = {role for person in people for role in person.org_roles}

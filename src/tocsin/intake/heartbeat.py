@@ -1,6 +1,7 @@
 """Heartbeats: a job calls an address when it has run; silence past its interval is an alert.
 
-The body of a call is not looked at; every call counts.
+The body of a call is not looked at; every call counts. The same arithmetic watches senders of alerts that are never
+quiet for long, such as Prometheus: one of those that falls silent is an alert of its own.
 """
 
 from __future__ import annotations
@@ -64,6 +65,24 @@ def alert_of(integration: str, name: str, beat: Overdue, last_at: Instant, *, se
         source=name[:256],
         service=service,
         labels={"alertname": "HeartbeatMissed", "heartbeat": name[:256]},
+        started_at=last_at if beat.overdue else 0,
+        via=VIA,
+    )
+
+
+def silence_of(integration: str, name: str, beat: Overdue, last_at: Instant, *, service: str = "") -> Alert:
+    """The alert of a whole sender that fell silent, or its end; arguments as those of :func:`alert_of`."""
+    said = beat.reason.replace("no beat for", "it has sent nothing for").replace(
+        "one is expected every", "something is expected every"
+    )
+    return Alert(
+        "trigger" if beat.overdue else "resolve",
+        f"silence/{integration}",
+        summary=f"{name} fell silent: {said}"[:1024] if beat.overdue else f"{name} sends again",
+        severity="error",
+        source=name[:256],
+        service=service,
+        labels={"alertname": "SenderSilent", "integration": name[:256]},
         started_at=last_at if beat.overdue else 0,
         via=VIA,
     )

@@ -18,6 +18,8 @@ MAX_KEPT_BODY = 64 * 1024
 """bytes of a body that are kept among the last requests of an integration"""
 RETRY_AFTER = 5
 """seconds a sender is asked to wait when the intake is full"""
+READ_SECONDS = 30
+"""seconds a body may take to arrive: slow senders must not fill the places of others"""
 
 KEPT_HEADERS = (
     "content-type",
@@ -40,6 +42,12 @@ class UnsupportedEncoding(TocsinError):
     """The body is compressed or in another encoding than the address reads."""
 
     status = 415
+
+
+class TooSlow(TocsinError):
+    """The body did not arrive in time."""
+
+    status = 408
 
 
 def check_headers(headers: Mapping[str, str], *, limit: int = MAX_BODY) -> None:

@@ -194,13 +194,13 @@ def _heartbeat_snippet(url: str, key: str) -> str:
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
-        Source("pagerduty", "PagerDuty Events API v2", "pagerduty", _pagerduty, _pagerduty_snippet, _pagerduty_sample, MAX_EVENT_BODY, "pagerduty-events-v2"),
-        Source("prometheus", "Prometheus and amtool (Alertmanager API v2)", "alertmanager", lambda body, now, mapping: alertmanager_api.parse_alerts(body, now), _api_snippet, _api_sample, MAX_BATCH_BODY, "alertmanager"),
-        Source("alertmanager", "Alertmanager webhook", "webhook", lambda body, now, mapping: alertmanager_webhook.parse(body), _webhook_snippet, _notification, MAX_BATCH_BODY, "alertmanager-webhook"),
-        Source("grafana", "Grafana", "webhook", lambda body, now, mapping: grafana.parse(body), _grafana_snippet, _notification, MAX_BATCH_BODY, "alertmanager-webhook"),
-        Source("generic", "Any JSON, with a mapping", "webhook", lambda body, now, mapping: generic.parse(body, mapping), _generic_snippet, _generic_sample, MAX_BODY, "generic-json"),
-        Source("cloudwatch", "Amazon CloudWatch through SNS", "webhook", lambda body, now, mapping: cloudwatch.parse(body), _cloudwatch_snippet, _cloudwatch_sample),
-        Source("pingdom", "Pingdom", "webhook", lambda body, now, mapping: pingdom.parse(body), _pingdom_snippet, _pingdom_sample),
+        Source("pagerduty", "PagerDuty Events API v2", "pagerduty", _pagerduty, _pagerduty_snippet, _pagerduty_sample, MAX_EVENT_BODY, "pagerduty"),
+        Source("prometheus", "Prometheus and amtool (Alertmanager API v2)", "alertmanager", lambda body, now, mapping: alertmanager_api.parse_alerts(body, now), _api_snippet, _api_sample, MAX_BATCH_BODY, "prometheus"),
+        Source("alertmanager", "Alertmanager webhook", "webhook", lambda body, now, mapping: alertmanager_webhook.parse(body), _webhook_snippet, _notification, MAX_BATCH_BODY, "alertmanager"),
+        Source("grafana", "Grafana", "webhook", lambda body, now, mapping: grafana.parse(body), _grafana_snippet, _notification, MAX_BATCH_BODY, "grafana"),
+        Source("generic", "Any JSON, with a mapping", "webhook", lambda body, now, mapping: generic.parse(body, mapping), _generic_snippet, _generic_sample, MAX_BODY, "generic"),
+        Source("cloudwatch", "Amazon CloudWatch through SNS", "webhook", lambda body, now, mapping: cloudwatch.parse(body), _cloudwatch_snippet, _cloudwatch_sample, MAX_BODY, "cloudwatch"),
+        Source("pingdom", "Pingdom", "webhook", lambda body, now, mapping: pingdom.parse(body), _pingdom_snippet, _pingdom_sample, MAX_BODY, "pingdom"),
         Source("heartbeat", "Heartbeat", "heartbeat", lambda body, now, mapping: Parsed(), _heartbeat_snippet, lambda now, key: b"", MAX_BODY, "heartbeat"),
     )
 }  # fmt: skip

@@ -7,8 +7,9 @@ without surprises and mean the same in both databases. Durations are ``int`` mic
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from typing import Protocol
 
 from tocsin.kernel.errors import Unusable
@@ -37,6 +38,49 @@ class SystemClock:
 
     def now(self) -> Instant:
         return time.time_ns() // 1_000
+
+
+class SteadyClock:
+    """Counts from an arbitrary beginning and is never set: what really went by, the machine's sleep included.
+
+    Two processes may compare what it says while :func:`boot_id` is the same.
+    """
+
+    def now(self) -> Instant:
+        if hasattr(time, "CLOCK_BOOTTIME"):
+            return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000
+        return time.monotonic_ns() // 1_000
+
+
+class SharedClock:
+    """The clock of a database that several machines share, carried on by ``steady`` between two looks.
+
+    ``ask`` answers the database's time. Until :meth:`refresh` is called again the clock runs by itself, so that no
+    decision waits for the network.
+    """
+
+    def __init__(self, ask: Callable[[], Instant], steady: Clock | None = None) -> None:
+        self._ask, self._steady = ask, steady or SteadyClock()
+        self._base, self._at = ask(), self._steady.now()
+
+    def now(self) -> Instant:
+        return self._base + self._steady.now() - self._at
+
+    def refresh(self) -> None:
+        """Looks at the database's clock again; small differences never turn time back."""
+        asked, at = self._ask(), self._steady.now()
+        carried = self._base + at - self._at
+        if 0 < carried - asked < SECOND:
+            return
+        self._base, self._at = asked, at
+
+
+def boot_id() -> str:
+    """Names this run of the machine where the system tells (Linux), else empty."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 class ManualClock:

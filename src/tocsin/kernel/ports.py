@@ -417,6 +417,8 @@ class Message(msgspec.Struct, frozen=True):
     page_url: str = ""
     html: str = ""
     thread: str = ""
+    id: str = ""
+    """of the outbox row: a provider gives it back when it says what became of the message"""
     action: str = "trigger"
     """``trigger``, ``acknowledge``, ``resolve`` for receivers that keep state"""
     data: dict[str, Any] = {}
@@ -438,6 +440,36 @@ class Channel(Protocol):
 
     def deliver(self, message: Message) -> Receipt:
         """Hands the message over; raises :class:`~tocsin.kernel.errors.DeliveryFailed`."""
+        ...
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What somebody, or the provider itself, sent back.
+
+    ``kind``: sms, voice, status. ``sender``: the number, as the provider writes it. ``text``: what was written. ``digits``: keys
+    that were pressed. ``token``: of the page's link, where it was passed on. ``message``: the id of the message it is about.
+    ``state``: what became of that message: delivered, failed, or empty for anything in between.
+    """
+
+    kind: str
+    sender: str = ""
+    text: str = ""
+    digits: str = ""
+    token: str = ""
+    message: str = ""
+    state: str = ""
+    detail: str = ""
+
+
+class Replies(Protocol):
+    """A provider's side of what comes back: reads it, once the signature fits, and says something in return."""
+
+    def read(self, kind: str, url: str, form: Sequence[tuple[str, str]], signature: str) -> Reply:
+        """Raises :class:`~tocsin.kernel.errors.Unauthenticated` unless the provider itself signed it."""
+        ...
+
+    def say(self, kind: str, text: str) -> tuple[str, bytes]:
+        """(content type, body) of an answer that tells the sender ``text``."""
         ...
 
 

@@ -1,101 +1,165 @@
-"""The ways in: one endpoint for each protocol. A 2xx follows the commit; a refused request is kept for the integration's owner."""
+"""The ways in: webhooks, heartbeats and PagerDuty's Events API; with them the addresses of all of intake.
+
+A 2xx follows the commit; what was refused is kept for the integration's owner. The Alertmanager API has a file of its
+own (:mod:`tocsin.web.alertmanager`).
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from tocsin.engine.receiving import Integration
-from tocsin.identity.tokens import key_hash
+from tocsin.alerts.shape import Parsed
+from tocsin.engine.receiving import Outcome
 from tocsin.intake import pagerduty
-from tocsin.kernel.codec import decode
-from tocsin.kernel.errors import Unauthenticated, Unusable
-from tocsin.kernel.ports import RequestRow
-from tocsin.kernel.randomness import dedup_key, ulid
-from tocsin.web.base import Web
+from tocsin.intake.gate import Gate
+from tocsin.intake.limits import MAX_EVENT_BODY
+from tocsin.intake.sources import SOURCES
+from tocsin.kernel.errors import (
+    Busy,
+    Forbidden,
+    NotFound,
+    TocsinError,
+    Unauthenticated,
+    Unusable,
+    UnusableMany,
+)
+from tocsin.kernel.randomness import dedup_key
+from tocsin.kernel.redact import mask
+from tocsin.web.alertmanager import AlertmanagerApi
+from tocsin.web.base import Web, problem
+from tocsin.web.door import PROMETHEUS, Call, Door, answer, keys_of, where
+
+SHOWN = 100
+"""outcomes told in an answer; a large batch is counted"""
 
 
 class Intake:
-    """One method for each protocol."""
+    """The addresses. ``gate`` bounds what is on its way in at once."""
 
-    def __init__(self, web: Web) -> None:
-        self.web = web
-        self._integrations: dict[str, Integration] = {}
-        self._mark = -1
+    def __init__(self, web: Web, gate: Gate | None = None) -> None:
+        self.door = Door(web, gate)
+        self.ways, self.randomness = self.door.ways, web.engine.randomness
 
     def routes(self) -> list[Route]:
         """The addresses of intake."""
+        way = self.door.way
         return [
-            Route("/v2/enqueue", self.enqueue, methods=["POST"]),
-            Route("/v2/change/enqueue", self.enqueue_change, methods=["POST"]),
+            Route("/v2/enqueue", way(self.enqueue, pagerduty_refusal), methods=["POST"]),
+            Route("/v2/change/enqueue", way(self.enqueue_change, pagerduty_refusal), methods=["POST"]),
+            *AlertmanagerApi(self.door).routes(),
+            Route("/in/heartbeat/{key}", way(self.heartbeat, refusal), methods=["GET", "POST"]),
+            Route("/in/heartbeat", way(self.heartbeat, refusal), methods=["GET", "POST"]),
+            Route("/in/{source}/{key}", way(self.webhook, refusal), methods=["POST"]),
+            Route("/in/{source}", way(self.webhook, refusal), methods=["POST"]),
         ]
 
-    def integration(self, key: str) -> Integration:
-        """The integration of a key; raises :class:`Unauthenticated`."""
+    # webhooks and heartbeats
 
-        def find(reader):  # type: ignore[no-untyped-def]
-            mark = reader.mark("records")
-            if mark != self._mark:
-                self._integrations, self._mark = {}, mark
-            digest = key_hash(key, self.web.engine.secret)
-            if digest not in self._integrations:
-                row = reader.record_by("integration", digest)
-                if row is None:
-                    raise Unauthenticated(
-                        "this integration key is not known; copy it from the integration's page"
-                    )
-                self._integrations[digest] = decode(row.body, Integration)
-            return self._integrations[digest]
-
-        return self.web.engine.store.read(find)
-
-    async def keep(self, integration: Integration, status: int, reason: str, body: bytes) -> None:
-        """Keeps a refused request for the integration's owner to see."""
-        now = self.web.engine.clock.now()
-        row = RequestRow(
-            ulid(self.web.engine.randomness, now), integration.id, now, status, reason[:1000], body[:65536]
+    async def webhook(self, call: Call) -> Response:
+        name = call.request.path_params["source"]
+        source = SOURCES.get(name)
+        if source is None or source.kind != "webhook":
+            ways = ", ".join(one.name for one in SOURCES.values() if one.kind == "webhook")
+            other = f"; use {where(name)}" if source is not None else f"; there are {ways}"
+            raise NotFound(f"no webhook is named {mask(name)[:40]}{other}")
+        admitted = await self.door.admit(
+            call, keys_of(call.request), PROMETHEUS if name in PROMETHEUS else (name,)
         )
-        await run_in_threadpool(self.web.engine.store.write, lambda tx: tx.put_request(row))
+        body = await call.read(source.limit)
+        parsed = await self.door.parse(source, body, admitted.integration.mapping)
+        status = 400 if parsed.refused else 202
+        outcomes = await asyncio.wrap_future(self.ways.receive(admitted, parsed, call.came(), status))
+        return answer(told(parsed, outcomes, status), status)
 
-    async def enqueue(self, request: Request) -> Response:
-        body = await request.body()
-        try:
-            key, alert = pagerduty.parse_enqueue(body)
-        except Unusable as error:
-            await self._keep_refused(body, error)
-            return JSONResponse(pagerduty.refused(error), 400)
-        integration = await run_in_threadpool(self.integration, key)
-        alert.dedup_key = alert.dedup_key or dedup_key(self.web.engine.randomness)
-        await asyncio.wrap_future(self.web.engine.receive(integration, [alert]))
-        return JSONResponse(pagerduty.accepted(alert.dedup_key), 202)
+    async def heartbeat(self, call: Call) -> Response:
+        admitted = await self.door.admit(call, keys_of(call.request), ("heartbeat",))
+        found = await asyncio.wrap_future(self.ways.beat(admitted, call.came()))
+        return answer({"status": "accepted", "message": found.reason}, 202)
 
-    async def enqueue_change(self, request: Request) -> Response:
-        body = await request.body()
-        try:
-            key, change = pagerduty.parse_change(body)
-        except Unusable as error:
-            await self._keep_refused(body, error)
-            return JSONResponse(pagerduty.refused(error), 400)
-        integration = await run_in_threadpool(self.integration, key)
-        await asyncio.wrap_future(self.web.engine.receive(integration, [], [change]))
-        return JSONResponse(pagerduty.accepted(None), 202)
+    # PagerDuty Events v2
 
-    async def _keep_refused(self, body: bytes, error: Unusable) -> None:
-        """Where the body still names a known key, its owner sees the request and what was wrong with it."""
+    async def enqueue(self, call: Call) -> Response:
+        body = await call.read(MAX_EVENT_BODY)
+        parsed = Parsed()
         try:
-            event = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            key, alert = pagerduty.parse_enqueue(body, parsed.notes)
+        except Unusable:
+            await self._whose(call)
+            raise
+        admitted = await self.door.admit(call, (key,), ("pagerduty",))
+        alert.dedup_key = alert.dedup_key or dedup_key(self.randomness)
+        parsed.alerts.append(alert)
+        await asyncio.wrap_future(self.ways.receive(admitted, parsed, call.came()))
+        return answer(pagerduty.accepted(alert.dedup_key), 202)
+
+    async def enqueue_change(self, call: Call) -> Response:
+        body = await call.read(MAX_EVENT_BODY)
+        parsed = Parsed()
+        try:
+            key, change = pagerduty.parse_change(body, parsed.notes)
+        except Unusable:
+            await self._whose(call)
+            raise
+        admitted = await self.door.admit(call, (key,), ("pagerduty",))
+        parsed.changes.append(change)
+        await asyncio.wrap_future(self.ways.receive(admitted, parsed, call.came()))
+        return answer(pagerduty.accepted(None), 202)
+
+    async def _whose(self, call: Call) -> None:
+        """Where a refused body still names a known key, its owner is shown the request and what was wrong with it."""
+        try:
+            event = msgspec.json.decode(call.body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return
         key = event.get("routing_key") if isinstance(event, dict) else None
         if not isinstance(key, str) or not key:
             return
         try:
-            integration = await run_in_threadpool(self.integration, key)
-        except Unauthenticated:
-            return
-        await self.keep(integration, 400, error.sentence, body)
+            await self.door.admit(call, (key,), ("pagerduty",))
+        except (Unauthenticated, Forbidden):
+            call.admitted = None
+
+
+def told(parsed: Parsed, outcomes: list[Outcome], status: int) -> dict[str, Any]:
+    """What became of each alert, with its reason; of a large batch the first hundred."""
+    body: dict[str, Any] = {
+        "status": "accepted" if status < 300 else "partly refused",
+        "count": len(outcomes),
+        "alerts": [
+            {"dedup_key": one.dedup_key, "event": one.event, "reason": one.reason} for one in outcomes[:SHOWN]
+        ],
+    }
+    if parsed.changes:
+        body["changes"] = len(parsed.changes)
+    if parsed.notes:
+        body["notes"] = parsed.notes[:20]
+    if parsed.refused:
+        body["refused"] = parsed.refused[:SHOWN]
+    return body
+
+
+def refusal(error: TocsinError) -> Response:
+    """A refusal as a problem document; secrets that slipped into a body are not said back."""
+    if isinstance(error, UnusableMany):
+        return problem(Unusable(mask(error.sentence), error.faults[0].where))
+    if isinstance(error, Unusable):
+        return problem(Unusable(mask(error.sentence), error.where))
+    return problem(error)
+
+
+def pagerduty_refusal(error: TocsinError) -> Response:
+    """A refusal as the Events API words it; 429 where the intake is full, which its clients wait for."""
+    if isinstance(error, Unusable):
+        return answer(pagerduty.refused(error), 400)
+    if isinstance(error, Busy):
+        body = {"status": "throttle exceeded", "message": error.sentence, "errors": [error.sentence]}
+        response = answer(body, 429)
+        response.headers["Retry-After"] = str(error.retry_after)
+        return response
+    status = {401: "invalid key", 403: "invalid key", 413: "event too large"}.get(error.status, "refused")
+    return answer({"status": status, "message": error.sentence, "errors": [error.sentence]}, error.status)

@@ -1,0 +1,72 @@
+"""What every command shares: may this principal do it, is the text usable, what is answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tocsin.engine.work import Work
+from tocsin.identity.authorize import authorize
+from tocsin.identity.principals import About, Principal
+from tocsin.incidents import facts as f
+from tocsin.incidents.incident import Incident
+from tocsin.kernel.errors import Forbidden, NotFound, Unusable
+
+MAX_TEXT = 20_000
+
+Answer = dict[str, Any]
+
+
+def about(work: Work, incident: Incident | None) -> About:
+    """What the table of who may needs to know."""
+    rotation = work.directory.resolve("incident_commander", work.now).people
+    if incident is None:
+        return About(rotation_commander=rotation[0] if rotation else "")
+    return About(
+        incident.restricted, frozenset(incident.members), incident.commander, incident.acting_commander, incident.severity,
+        rotation[0] if rotation else "", incident.drill,
+    )  # fmt: skip
+
+
+def allow(
+    work: Work, principal: Principal, verb: str, incident: Incident | None, break_glass: str = ""
+) -> None:
+    """Raises :class:`Forbidden` unless ``principal`` may; break-glass with a reason is recorded loudly."""
+    decision = authorize(principal, verb, about(work, incident))
+    if decision.allowed:
+        return
+    if incident is not None and not authorize(principal, "view", about(work, incident)).allowed:
+        raise NotFound("there is no such incident")
+    if decision.break_glass and break_glass.strip() and incident is not None:
+        work.record(incident, f.BrokeGlass(principal.person, verb, text_of(break_glass, "break_glass")))
+        return
+    hint = " Give a break-glass reason to do it all the same." if decision.break_glass else ""
+    raise Forbidden(f"{decision.reason}.{hint}")
+
+
+def text_of(text: str, where: str) -> str:
+    """A text a person wrote: not empty, not endless."""
+    if not text.strip():
+        raise Unusable(f"{where} is empty; write a sentence", where)
+    if len(text) > MAX_TEXT or "\x00" in text:
+        raise Unusable(
+            f"{where} is longer than {MAX_TEXT} characters or has a NUL character; shorten it", where
+        )
+    return text.strip()
+
+
+def answer(incident: Incident) -> Answer:
+    """What every command about an incident answers."""
+    return {
+        "id": incident.id,
+        "number": incident.name,
+        "status": incident.status,
+        "severity": incident.severity,
+        "version": incident.version,
+    }
+
+
+def load(work: Work, principal: Principal, reference: str, verb: str, break_glass: str = "") -> Incident:
+    """The incident, if the principal may ``verb`` it."""
+    incident = work.load(reference)
+    allow(work, principal, verb, incident, break_glass)
+    return incident

@@ -1,0 +1,368 @@
+"""The ways in, as the engine sees them: whose key it is, what is taken in one transaction, and what an owner is shown.
+
+The hot path is one look into a dictionary and one transaction: alerts, the row of the request and the sender's last
+sign of life are written together. Inside it the integration is looked at again only where a record has changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import msgspec
+
+from tocsin.alerts.shape import Parsed
+from tocsin.alerts.silences import Silence
+from tocsin.engine import heartbeats, silencing
+from tocsin.engine.engine import Engine
+from tocsin.engine.receiving import Integration, Outcome
+from tocsin.engine.work import Work
+from tocsin.identity.tokens import key_hash
+from tocsin.identity.vault import unseal
+from tocsin.intake.alertmanager_api import already_over, ended, parse_silence, settle, silence_id
+from tocsin.intake.heartbeat import Overdue
+from tocsin.intake.limits import MAX_KEPT_BODY
+from tocsin.intake.sources import SOURCES, Source
+from tocsin.kernel.clock import SECOND, Instant
+from tocsin.kernel.codec import decode
+from tocsin.kernel.errors import Busy, Forbidden, NotFound, Refused, Unauthenticated, Unusable
+from tocsin.kernel.facts import Actor
+from tocsin.kernel.ports import AlertRow, Reader, RequestRow, Transaction
+from tocsin.kernel.randomness import ulid
+from tocsin.kernel.redact import MASK, mask
+
+UNKNOWN = "this integration key is not known; copy it from the integration's page"
+KEPT_REQUESTS = 50
+"""requests of an integration that its owner can look at"""
+KEPT_ACCEPTED_BODY = 16 * 1024
+"""bytes kept of the body of an accepted request; its alerts are kept in full anyway"""
+MOST_SILENCES = 1000
+"""silences one integration may have that have not ended"""
+PAGE = 1000
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """An integration that showed its key. ``digest`` is the key's hash, ``mark`` the count of changed records when it was read."""
+
+    integration: Integration
+    digest: str
+    mark: int
+
+
+class Came(msgspec.Struct, frozen=True):
+    """What is worth keeping of a request. ``key`` is taken out of the body before that is kept."""
+
+    body: bytes = b""
+    headers: str = ""
+    key: str = ""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One of the last requests, as its owner sees it: secrets are masked in ``body``."""
+
+    received_at: Instant
+    status: int
+    reason: str
+    body: str
+    headers: str
+    id: str = ""
+
+
+class Tested(msgspec.Struct, frozen=True):
+    """What became of a test: the outcome of each alert with its reason, and what the parser noted."""
+
+    outcomes: list[Outcome]
+    notes: list[str] = []
+    paged: bool = False
+    """whether the alert still fires; else it was cleared in the same breath, before a page could leave"""
+
+
+class Sampler:
+    """Says which requests are kept: ``burst`` at once, then one each ``every`` microseconds, for each integration.
+
+    A sender of a hundred requests a second must neither pay for keeping each of them nor push everything else out.
+    """
+
+    def __init__(self, burst: int, every: int) -> None:
+        self.burst, self.every = burst, every
+        self._full_at: dict[str, Instant] = {}
+
+    def allows(self, integration: str, now: Instant) -> bool:
+        """Whether this one is kept."""
+        full_at = max(self._full_at.get(integration, 0), now)
+        if full_at - now > (self.burst - 1) * self.every:
+            return False
+        self._full_at[integration] = full_at + self.every
+        return True
+
+
+class WaysIn:
+    """See the module. One for a web application; it holds nothing but caches."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.started_at = engine.clock.now()
+        self._known: dict[str, Admitted] = {}
+        self._accepted, self._refused = Sampler(25, SECOND), Sampler(50, SECOND // 5)
+
+    # who it is
+
+    def known(self, key: str) -> Admitted | None:
+        """The integration of a key that was seen before, without looking into the store."""
+        return self._known.get(key_hash(key, self.engine.secret))
+
+    def find(self, key: str) -> Admitted:
+        """The integration of a key; raises :class:`Unauthenticated`."""
+        digest = key_hash(key, self.engine.secret)
+
+        def read(reader: Reader) -> Admitted:
+            mark, row = reader.mark("records"), reader.record_by("integration", digest)
+            if row is None:
+                raise Unauthenticated(UNKNOWN)
+            return Admitted(decode(row.body, Integration), digest, mark)
+
+        found = self._known[digest] = self.engine.store.read(read)
+        return found
+
+    def current(self, reader: Reader, admitted: Admitted) -> Integration:
+        """The integration as it stands in this transaction; raises :class:`Unauthenticated` where its key was taken away."""
+        if reader.mark("records") == admitted.mark:
+            return admitted.integration
+        self._known.pop(
+            admitted.digest, None
+        )  # the next request reads it anew, outside a transaction that may fail
+        row = reader.record_by("integration", admitted.digest)
+        if row is None:
+            raise Unauthenticated(UNKNOWN)
+        return decode(row.body, Integration)  # type: ignore[no-any-return]
+
+    # what it sends
+
+    def receive(
+        self, admitted: Admitted, parsed: Parsed, came: Came, status: int = 202
+    ) -> Future[list[Outcome]]:
+        """Takes what a body held; done once it is on disk. Raises :class:`Busy` when the store's queue is full."""
+        now = self.engine.clock.now()
+        keep = self._accepted.allows(admitted.integration.id, now)
+
+        def work(tx: Transaction) -> list[Outcome]:
+            integration = self.current(tx, admitted)
+            outcomes = self.engine.take_in(tx, integration, parsed.alerts, parsed.changes)
+            if integration.interval:
+                heartbeats.heard(self._unit(tx, integration), integration, self.engine.rules(tx))
+            if keep:
+                reason = said(parsed, outcomes)
+                tx.put_request(
+                    self._row(integration.id, status, reason, came, KEPT_ACCEPTED_BODY), KEPT_REQUESTS
+                )
+            return outcomes
+
+        return self.engine.store.submit(work)
+
+    def beat(self, admitted: Admitted, came: Came) -> Future[Overdue]:
+        """Takes a heartbeat; answers when the next one is late."""
+        keep = self._accepted.allows(admitted.integration.id, self.engine.clock.now())
+
+        def work(tx: Transaction) -> Overdue:
+            integration = self.current(tx, admitted)
+            found = heartbeats.beat(self._unit(tx, integration), integration, self.engine.rules(tx))
+            if keep:
+                row = self._row(integration.id, 202, f"a beat: {found.reason}", came, KEPT_ACCEPTED_BODY)
+                tx.put_request(row, KEPT_REQUESTS)
+            return found
+
+        return self.engine.store.submit(work)
+
+    def refuse(self, admitted: Admitted, status: int, reason: str, came: Came) -> Future[None] | None:
+        """Keeps a refused request for the integration's owner to see; None where it is not kept because there are too many."""
+        now = self.engine.clock.now()
+        if not self._refused.allows(admitted.integration.id, now):
+            return None
+        row = self._row(admitted.integration.id, status, reason, came, MAX_KEPT_BODY)
+        try:
+            return self.engine.store.submit(lambda tx: tx.put_request(row, KEPT_REQUESTS))
+        except Busy:
+            return None  # the sender hears of it; the store has more important things to write
+
+    def _row(self, integration: str, status: int, reason: str, came: Came, most: int) -> RequestRow:
+        now = self.engine.clock.now()
+        body = came.body[:most]
+        if came.key:
+            body = body.replace(came.key.encode(errors="replace"), MASK.encode())
+        clean = reason.encode("utf-8", "replace").decode().replace("\x00", "�")
+        headers = came.headers.encode("utf-8", "replace").decode().replace("\x00", "�")
+        return RequestRow(
+            ulid(self.engine.randomness, now), integration, now, status, clean[:2000], body, headers
+        )
+
+    def _unit(self, tx: Transaction, integration: Integration) -> Work:
+        return self.engine.work(tx, Actor(f"integration:{integration.id}", integration.source))
+
+    # the Alertmanager API
+
+    def firing(self, admitted: Admitted) -> tuple[list[AlertRow], list[Silence]]:
+        """The integration's firing alerts, and the silences that may cover them."""
+
+        def read(reader: Reader) -> tuple[list[AlertRow], list[Silence]]:
+            id = self.current(reader, admitted).id
+            rows: list[AlertRow] = []
+            after: tuple[str, str] | None = None
+            while True:
+                page = reader.alerts(integration=id, status="firing", after=after, limit=PAGE)
+                rows += page
+                if len(page) < PAGE:
+                    return rows, [one for one in self._silences(reader) if one.integration in ("", id)]
+                after = (page[-1].integration, page[-1].dedup_key)
+
+        return self.engine.store.read(read)
+
+    def silences(self, admitted: Admitted) -> list[Silence]:
+        """The integration's own silences."""
+
+        def read(reader: Reader) -> list[Silence]:
+            id = self.current(reader, admitted).id
+            return [one for one in self._silences(reader) if one.integration == id]
+
+        return self.engine.store.read(read)
+
+    def silence(self, admitted: Admitted, id: str) -> Silence:
+        """One silence of the integration; raises :class:`NotFound`."""
+        return self.engine.store.read(lambda r: self._own(r, self.current(r, admitted), id))
+
+    def put_silence(self, admitted: Admitted, body: bytes) -> Future[str]:
+        """Takes a posted silence; answers its id. Raises :class:`Forbidden` for an integration that may not silence."""
+
+        def work(tx: Transaction) -> str:
+            integration = self._silencer(tx, admitted)
+            unit = self._unit(tx, integration)
+            new_id = silence_id(self.engine.randomness)
+            posted = parse_silence(body, unit.now, integration=integration.id, new_id=new_id)
+            previous = self._own(tx, integration, posted.replaces) if posted.replaces else None
+            if previous is None and self._standing(tx, integration.id, unit.now) >= MOST_SILENCES:
+                raise Refused(
+                    f"this integration has {MOST_SILENCES} silences that have not ended; end some of them"
+                )
+            settled = settle(posted, previous, unit.now)
+            if settled.ended is not None:
+                silencing.end(unit, "silence", settled.ended.id)
+            if previous is not None and settled.kept.ends_at > previous.ends_at:
+                settled.kept.covers_p1 = False  # who allowed it to hide a P1 allowed it until its end
+            silencing.put_silence(unit, settled.kept)
+            unit.flush()
+            return settled.kept.id
+
+        return self.engine.store.submit(work)
+
+    def end_silence(self, admitted: Admitted, id: str) -> Future[None]:
+        """Ends a silence now. Raises :class:`NotFound`, or :class:`Unusable` where it has ended already."""
+
+        def work(tx: Transaction) -> None:
+            integration = self._silencer(tx, admitted)
+            unit = self._unit(tx, integration)
+            silence = self._own(tx, integration, id)
+            if ended(silence, unit.now) is None:
+                raise Unusable(already_over(silence), "silenceID")
+            silencing.end(unit, "silence", id)
+            unit.flush()
+
+        return self.engine.store.submit(work)
+
+    def _silencer(self, tx: Transaction, admitted: Admitted) -> Integration:
+        integration = self.current(tx, admitted)
+        if not integration.may_silence:
+            raise Forbidden(
+                f"the integration {integration.name} may not silence; an owner can allow it on the integration's page"
+            )
+        return integration
+
+    @staticmethod
+    def _silences(reader: Reader) -> list[Silence]:
+        return [decode(row.body, Silence) for row in reader.records("silence")]
+
+    def _standing(self, reader: Reader, integration: str, now: Instant) -> int:
+        return sum(one.integration == integration and one.ends_at > now for one in self._silences(reader))
+
+    @staticmethod
+    def _own(reader: Reader, integration: Integration, id: str) -> Silence:
+        row = reader.record("silence", id)
+        silence = decode(row.body, Silence) if row else None
+        if silence is None or silence.integration != integration.id:
+            raise NotFound(f"there is no silence {id[:40]} of this integration")
+        return silence  # type: ignore[no-any-return]
+
+    # what its owner is shown
+
+    def requests(self, integration: str, limit: int = KEPT_REQUESTS) -> list[Kept]:
+        """The last requests, newest first: every refused one, and a sample of the accepted where there were very many."""
+        rows = self.engine.store.read(lambda r: r.requests(integration, limit))
+        return [
+            Kept(
+                row.received_at, row.status, row.reason, mask(bytes(row.body).decode("utf-8", "replace")), row.headers, row.id
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def state(self, integration: Integration) -> Overdue:
+        """Whether it is silent for too long, and since when; a sentence for people."""
+        return self.engine.store.read(lambda r: heartbeats.state(r, integration, self.engine.clock.now()))
+
+    def key(self, integration: Integration) -> str:
+        """Its key again, from the sealed copy; raises :class:`Unusable` where there is none."""
+        if not integration.sealed_key:
+            raise Unusable(f"no copy of the key of {integration.name} was kept; make a new key", "key")
+        return unseal(self.engine.secret, integration.sealed_key, f"integration/{integration.id}")
+
+    def snippet(self, integration: Integration) -> str:
+        """What to paste at the sender, key included."""
+        return source_of(integration).snippet(self.engine.public_url, self.key(integration))
+
+    def send_test(self, id: str, *, page: bool = False) -> Tested:
+        """Sends the integration's own test body the way a sender's would go, and says what became of it.
+
+        Without ``page`` the alert is cleared in the same breath, so that nobody is woken; with it, the alert goes on
+        firing until it expires or is resolved. Raises :class:`NotFound`, or what the parser raises.
+        """
+        row = self.engine.store.read(lambda r: r.record("integration", id))
+        if row is None:
+            raise NotFound("there is no such integration")
+        integration: Integration = decode(row.body, Integration)
+        admitted = Admitted(integration, row.lookup, -1)
+        source = source_of(integration)
+        if source.kind == "heartbeat":
+            found = self.beat(admitted, Came(b"a test")).result()
+            return Tested([Outcome("", "beat", found.reason)])
+        key = self.key(integration) if integration.sealed_key else "KEY"
+        body = source.sample(self.engine.clock.now(), key)
+        parsed = source.parse(body, self.engine.clock.now(), integration.mapping)
+        if not page:
+            parsed.alerts += [
+                msgspec.structs.replace(one, action="resolve", source_at=0) for one in parsed.alerts
+            ]
+        parsed.notes.append("a test that was sent from Tocsin's own page")
+        outcomes = self.receive(admitted, parsed, Came(body, "", key)).result()
+        return Tested(outcomes, parsed.notes, page)
+
+
+def source_of(integration: Integration) -> Source:
+    """The way in that an integration is; raises :class:`NotFound` for one that this version does not have."""
+    found = SOURCES.get(integration.source)
+    if found is None:
+        raise NotFound(
+            f"there is no way in named {integration.source[:40]}; there are {', '.join(sorted(SOURCES))}"
+        )
+    return found
+
+
+def said(parsed: Parsed, outcomes: Sequence[Outcome]) -> str:
+    """What became of a request in a few sentences, for its row among the last requests."""
+    parts = list(parsed.refused[:10])
+    if outcomes:
+        counts = Counter(outcome.event for outcome in outcomes)
+        kinds = ", ".join(f"{count} {event.replace('_', ' ')}" for event, count in counts.items())
+        parts.append(f"{len(outcomes)} alert{'s' if len(outcomes) > 1 else ''}: {kinds}")
+        parts += dict.fromkeys(outcome.reason for outcome in outcomes[:3])
+    if parsed.changes:
+        parts.append(f"{len(parsed.changes)} change{'s' if len(parsed.changes) > 1 else ''} kept")
+    parts += parsed.notes[:5]
+    return "; ".join(parts) or "nothing to do"

@@ -1,0 +1,119 @@
+"""When somebody is reminded of a duty, nudged after it was missed, and when it goes to somebody else: pure.
+
+The figures are the policy's ``chasing``. Where the severity keeps business hours, each moment moves to the next opening.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tocsin.incidents.duties import Duty
+from tocsin.incidents.incident import Incident
+from tocsin.kernel.clock import DAY, Instant, earliest
+from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.policy.model import Chase, Policy
+
+UNCHASED = ("acknowledge",)
+"""Duties that the escalation itself chases."""
+RINGING = ("acknowledge", "respond")
+"""Duties for which a phone may ring; all others nudge on quiet channels."""
+
+
+class Reminder(msgspec.Struct, frozen=True):
+    """Before it is due. ``key`` stands in the incident once it was sent."""
+
+    key: str
+    at: Instant
+
+
+class Chased(msgspec.Struct, frozen=True):
+    """After it was missed: the ``number``-th nudge."""
+
+    number: int
+    at: Instant
+
+
+def is_interval(duty: Duty) -> bool:
+    """Whether it is a later interval of one long silence: recorded when missed, while the first is what people are told of."""
+    return "#" in duty.id
+
+
+def is_chased(duty: Duty) -> bool:
+    """Whether people are reminded of it and nudged: what the escalation chases, Tocsin owes or repeats a silence is not."""
+    return duty.rule not in UNCHASED and not is_interval(duty) and not duty.by_system
+
+
+def reminders(duty: Duty, terms: Chase, calendar: BusinessCalendar, *, business: bool) -> list[Reminder]:
+    """The reminders before ``duty``, the earliest first; none of them at or after it is due, none before its chasing starts."""
+    length = max(0, duty.due - duty.start)
+    wanted = [
+        (f"{duty.id}@{percent}%", duty.start + length * percent // 100) for percent in terms.remind_at_percent
+    ]
+    wanted += [
+        (f"{duty.id}-{before.text}", duty.due - before.micros)
+        for before in terms.remind_before
+        if before.is_elapsed
+    ]
+    moments = [
+        Reminder(key, _in_hours(max(at, duty.chase_from), calendar, business))
+        for key, at in wanted
+        if at >= duty.start or duty.chase_from > duty.start
+    ]
+    return sorted((one for one in moments if one.at < duty.due), key=lambda one: one.at)
+
+
+def next_chased(
+    duty: Duty, terms: Chase, calendar: BusinessCalendar, done: int, *, business: bool
+) -> Chased | None:
+    """The nudge that follows ``done`` earlier ones, or None where the policy has none."""
+    if terms.chase_every is None:
+        return None
+    at = calendar.add(duty.due, times(terms.chase_every, done + 1))
+    return Chased(done + 1, _in_hours(at, calendar, business))
+
+
+def escalates_at(
+    duty: Duty, terms: Chase, calendar: BusinessCalendar, *, business: bool, digest: bool
+) -> Instant | None:
+    """When a missed duty goes to somebody else: once. ``digest``: at the opening of the next business day instead."""
+    if digest:
+        return calendar.next_opening(duty.due - duty.due % DAY + DAY)
+    if terms.escalate_after is None:
+        return None
+    return _in_hours(calendar.add(duty.due, terms.escalate_after), calendar, business)
+
+
+def _in_hours(at: Instant, calendar: BusinessCalendar, business: bool) -> Instant:
+    return calendar.next_opening(at) if business and not calendar.is_open(at) else at
+
+
+def times(duration: Duration, factor: int) -> Duration:
+    """``factor`` times as long."""
+    return Duration(duration.kind, duration.amount * factor)
+
+
+def next_chase_moment(
+    duty: Duty, incident: Incident, policy: Policy, calendar: BusinessCalendar
+) -> Instant | None:
+    """When somebody has to be reminded of, or chased for, a duty that is owed; its miss included."""
+    severity = policy.severity(incident.severity)
+    business = severity.hours == "business"
+    if duty.id not in incident.missed:
+        moments: list[Instant | None] = [duty.due + 1]
+        if is_chased(duty):
+            sent = set(incident.reminded)
+            moments += [
+                one.at
+                for one in reminders(duty, policy.chase(duty.rule), calendar, business=business)
+                if one.key not in sent
+            ]
+        return earliest(moments)
+    if not is_chased(duty):
+        return None
+    terms, digest = policy.chase(duty.rule), severity.escalation.when_missed == "digest"
+    chased = incident.chased.get(duty.id, 0)
+    after = None if digest else next_chased(duty, terms, calendar, chased, business=business)
+    moments = [after.at if after else None]
+    if duty.id not in incident.escalated:
+        moments.append(escalates_at(duty, terms, calendar, business=business, digest=digest))
+    return earliest(moments)

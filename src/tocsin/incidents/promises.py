@@ -1,0 +1,217 @@
+"""The promises beside acknowledge, respond and resolve: protocol, updates, announcements, stand-ups, messages, learning.
+
+Each function is pure: an incident's state and its frozen policy in, duties out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from tocsin.incidents.duty import Duty
+from tocsin.incidents.incident import Incident
+from tocsin.kernel.clock import MINUTE, Instant, from_datetime, to_datetime
+from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.policy.model import Policy, StandUps
+
+AT_ONCE = MINUTE
+"""what Tocsin owes at once is late after this"""
+STAND_UP = 30 * MINUTE
+"""a stand-up is held within this after its hour"""
+
+LEARNING = {
+    "timeline": ("technical_lead", "the timeline is complete"),
+    "root_cause": ("technical_lead", "the root cause is found and written down"),
+    "meeting_booked": ("incident_commander", "the post-mortem meeting is in the calendar"),
+    "meeting_held": ("incident_commander", "the post-mortem meeting has been held"),
+    "draft": ("incident_commander", "the post-mortem is drafted"),
+    "review": ("engineering_manager", "the stakeholders have reviewed the post-mortem"),
+    "publication": ("communication_lead", "the post-mortem is published where appropriate"),
+}
+"""step of the post-mortem → its owner, and how it is met"""
+
+
+def calendar_of(incident: Incident, policy: Policy) -> BusinessCalendar:
+    """The business calendar of the incident: its team's where the policy has it, else the default."""
+    return policy.calendar(incident.calendar)
+
+
+def owe(
+    incident: Incident, rule: str, owner: str, start: Instant, due: Instant, how: str, met: Instant, *, key: str = "",
+    chase_from: Instant = 0, by_system: bool = False, outlives: bool = False,
+) -> Duty:  # fmt: skip
+    """One duty. What does not outlive the incident is moot from the resolution on; whatever was late by then is late."""
+    key = key or f"{rule}:{start}"
+    if not met and incident.resolved_at and rule != "resolve" and not outlives:
+        met = incident.resolved_at
+    return Duty(
+        key, rule, owner, start, due, how, met, chase_from or start, incident.waived.get(key, ""), by_system
+    )
+
+
+def protocol(incident: Incident, policy: Policy, respond_due: Instant) -> list[Duty]:
+    """Steps 3 to 5 of the first response, for severities that want them within the response time."""
+    if incident.severity not in ("P1", "P2"):
+        return []
+    start, done = incident.respond_from, incident.protocol
+    at_once = policy.severity(incident.severity).activate_team == "at_once"
+    return [
+        owe(incident, "assess", "incident_commander", start, respond_due, "severity and impact are assessed", done.get("assess", 0)),
+        owe(
+            incident, "activate", "incident_commander", start, start + AT_ONCE if at_once else respond_due,
+            "the response team is activated", done.get("activate", 0), by_system=at_once,
+        ),
+        owe(incident, "mitigate", "technical_lead", start, respond_due, "mitigation has begun", done.get("mitigate", 0)),
+    ]  # fmt: skip
+
+
+def updates(incident: Incident, policy: Policy, respond_due: Instant) -> list[Duty]:
+    """The next update, counted from the last; in a long silence each further interval is a duty of its own.
+
+    The first one missed stands and is what people are chased for.
+    """
+    terms, calendar = policy.severity(incident.severity), calendar_of(incident, policy)
+    since = max(incident.last_update_at, incident.update_from)
+    first = incident.last_update_at <= incident.update_from and terms.first_update == "response"
+    due = respond_due if first else calendar.add(since, terms.update) + incident.paused_total
+    found = [owe(incident, "update", "communication_lead", since, due, "an update is posted", 0)]
+    silent = incident.silent_intervals
+    if silent and not incident.resolved_at:
+        intervals = Duration(terms.update.kind, terms.update.amount * (silent if first else silent + 1))
+        later = (
+            calendar.add(respond_due, intervals)
+            if first
+            else calendar.add(since, intervals) + incident.paused_total
+        )
+        found.append(
+            Duty(
+                f"{found[0].id}#{silent}", "update", found[0].owner, due, later, found[0].how, 0, due,
+                incident.waived.get(found[0].id, ""),
+            )
+        )  # fmt: skip
+    return found
+
+
+def announcements(incident: Incident, policy: Policy) -> list[Duty]:
+    """What Tocsin owes itself at once: those whom the severity tells, and the war room."""
+    terms, found = policy.severity(incident.severity), []
+    if terms.notice is not None:
+        start = tell_from(incident, policy)
+        if start:
+            found.append(
+                owe(
+                    incident, "tell", "tocsin", start, start + AT_ONCE, f"{', '.join(terms.notice.targets)} told",
+                    incident.told_at.get(f"opened:{incident.severity}", 0), key=f"tell:{incident.severity}:{incident.acknowledge_from}",
+                    by_system=True,
+                )
+            )  # fmt: skip
+    if terms.war_room:
+        start = incident.acknowledge_from
+        found.append(
+            owe(
+                incident,
+                "war_room",
+                "tocsin",
+                start,
+                start + AT_ONCE,
+                "the war room is open",
+                incident.war_room_at,
+                by_system=True,
+            )
+        )
+    return found
+
+
+def tell_from(incident: Incident, policy: Policy) -> Instant:
+    """From when those whom the severity tells must hear of it; 0 while they need not."""
+    notice = policy.severity(incident.severity).notice
+    if notice is None:
+        return 0
+    if notice.when == "opened":
+        return incident.acknowledge_from
+    waited = (
+        incident.acknowledge_from + notice.while_proposed_after.micros if notice.while_proposed_after else 0
+    )
+    if incident.severity_state != "proposed":
+        confirmed = max(incident.confirmed_at, incident.acknowledge_from)
+        return min(confirmed, waited) if waited else confirmed
+    return waited
+
+
+def stand_ups(incident: Incident, policy: Policy) -> list[Duty]:
+    """The stand-up that is next, or being missed right now; one that was held or missed gives way to the one after."""
+    terms = policy.severity(incident.severity).stand_ups
+    if terms is None or incident.resolved_at:
+        return []
+    after = max(incident.opened_at, incident.stand_up_at)
+    slot = next_slot(terms, policy.calendar(), after)
+    return [
+        owe(
+            incident,
+            "stand_up",
+            "incident_commander",
+            slot,
+            slot + STAND_UP,
+            "the stand-up is held",
+            0,
+            key=f"stand_up:{slot}",
+        )
+    ]
+
+
+def next_slot(terms: StandUps, calendar: BusinessCalendar, after: Instant) -> Instant:
+    """The first hour for a stand-up after ``after``, on the clocks of the calendar's zone.
+
+    An hour that the clocks skip is held when they have sprung; one that comes twice is held the first time.
+    """
+    zone = ZoneInfo(calendar.zone)
+    day = to_datetime(after, zone).date()
+    while True:
+        for text in sorted(terms.at):
+            hour, _, minute = text.partition(":")
+            slot = from_datetime(datetime(day.year, day.month, day.day, int(hour), int(minute), tzinfo=zone))
+            if slot > after and (terms.days == "every" or _is_working_day(calendar, slot, zone)):
+                return slot
+        day += timedelta(days=1)
+
+
+def _is_working_day(calendar: BusinessCalendar, slot: Instant, zone: ZoneInfo) -> bool:
+    midnight = to_datetime(slot, zone).replace(hour=0, minute=0)
+    opening = calendar.next_opening(from_datetime(midnight))
+    return to_datetime(opening, zone).date() == midnight.date()
+
+
+def messages(incident: Incident, policy: Policy) -> list[Duty]:
+    """What parties outside must be told, through whom; owed from the moment the severity is confirmed, resolved or not."""
+    if incident.severity_state == "proposed" or incident.drill:
+        return []
+    start = max(incident.confirmed_at, incident.acknowledge_from)
+    return [
+        owe(
+            incident, "message", party.through, start, calendar_of(incident, policy).add(start, party.within),
+            f"{party.name} are told through {party.through.replace('_', ' ')}", incident.sent_to.get(name, 0),
+            key=f"message:{name}:{start}", outlives=True,
+        )
+        for name, party in policy.outside.parties.items()
+        if party.within is not None
+        and incident.severity in party.severities
+        and (not party.types or incident.kind in party.types)
+    ]  # fmt: skip
+
+
+def learning(incident: Incident, policy: Policy) -> list[Duty]:
+    """The post-mortem's steps, each counted from the resolution, where the policy demands one."""
+    if (
+        not incident.resolved_at
+        or incident.drill
+        or policy.post_mortem_for(incident.severity, incident.kind) != "required"
+    ):
+        return []
+    calendar, terms, start = calendar_of(incident, policy), policy.post_mortem, incident.resolved_at
+    return [
+        owe(
+            incident, "post_mortem", owner, start, calendar.add(start, getattr(terms, step)), how, incident.learned.get(step, 0),
+            key=f"post_mortem:{step}:{start}", outlives=True,
+        )
+        for step, (owner, how) in LEARNING.items()
+    ]  # fmt: skip

@@ -1,0 +1,140 @@
+"""Failures of a channel, and what comes back by text message, key and delivery state: through the real engine."""
+
+import json
+
+import msgspec
+import pytest
+from test_what_happens_to_people import World
+from wire_twilio import form_of
+
+from tocsin.catalogue.people import Contact
+from tocsin.engine import replies
+from tocsin.incidents.organisation import record_of
+from tocsin.kernel.clock import MINUTE, SECOND
+from tocsin.kernel.errors import DeliveryFailed, Unauthenticated
+from tocsin.kernel.ports import Reply
+from tocsin.providers.console import ConsoleChannel
+from tocsin.providers.twilio import TwilioReplies, sign
+
+NUMBER = "+4915112345678"
+
+
+@pytest.fixture
+def world(tmp_path):
+    one = World(tmp_path)
+    one.sms, one.voice = ConsoleChannel("sms"), ConsoleChannel("voice")
+    one.engine.channels |= {"sms": one.sms, "voice": one.voice}
+    one.person = one.engine.directory().resolve("on_call", one.clock.now(), service="payments").people[0]
+    known = one.engine.directory().people[one.person]
+    contacts = (
+        Contact("text", "sms", "+49 151 12345678", tested_at=1),
+        Contact("call", "voice", NUMBER, tested_at=1),
+    )
+    one.engine.put_records([record_of(msgspec.structs.replace(known, contacts=contacts), one.clock.now())])
+    yield one
+    one.store.close()
+
+
+@pytest.mark.semantics(15)
+def test_a_number_that_is_gone_fails_over_to_the_next_channel_at_once_and_is_on_the_timeline(world):
+    world.sms.fail_next.append(DeliveryFailed("twilio answered 400: gone (code 21211)", permanent=True))
+    world.alert()
+    world.run(SECOND)
+    assert len(world.sms.messages) == 0
+    assert len(world.voice.messages) == 1
+    assert "21211" in world.told()
+
+
+@pytest.mark.semantics(15)
+def test_ack_by_text_message_takes_what_the_last_page_listed_and_nothing_else(world):
+    world.alert()
+    world.run(SECOND)
+    world.alert("sign-in down", "k2", service="authentication")
+    said = replies.answer(world.engine, Reply("sms", sender=NUMBER, text="Ack "))
+    assert said == "You have INC-1."
+    assert world.incident("INC-1").holder == world.person
+    assert world.incident("INC-2").holder == ""
+
+
+@pytest.mark.semantics(15)
+def test_a_number_names_one_incident_and_anything_else_is_answered_with_help(world):
+    world.alert()
+    world.run(SECOND)
+    assert "Answer ACK" in replies.answer(world.engine, Reply("sms", sender=NUMBER, text="what?"))
+    assert world.incident().holder == ""
+    assert replies.answer(world.engine, Reply("sms", sender=NUMBER, text="ack 1")) == "You have INC-1."
+    assert "no incident" in replies.answer(world.engine, Reply("sms", sender=NUMBER, text="ack 999"))
+
+
+@pytest.mark.semantics(15)
+def test_a_stranger_changes_nothing(world):
+    world.alert()
+    world.run(SECOND)
+    assert "belongs to nobody" in replies.answer(
+        world.engine, Reply("sms", sender="+15550001111", text="ACK")
+    )
+    assert world.incident().holder == ""
+
+
+@pytest.mark.semantics(6, 15)
+def test_a_key_on_the_telephone_acknowledges_or_passes_on(world):
+    world.alert()
+    world.run(SECOND)
+    token = world.sms.messages[0].ack_url.rpartition("/")[2]
+    assert "does nothing" in replies.answer(world.engine, Reply("voice", digits="9", token=token))
+    assert replies.answer(world.engine, Reply("voice", digits="6", token=token)).startswith("Passed on")
+    world.run(SECOND)
+    assert len({person for run in world.incident().runs.values() for person in run.paged}) > 1
+    assert replies.answer(world.engine, Reply("voice", digits="4", token=token)) == "You have INC-1."
+    assert world.incident().holder == world.person
+
+
+@pytest.mark.semantics(15)
+def test_accepted_is_not_delivered_a_failure_told_later_fails_over(world):
+    world.alert()
+    world.run(SECOND)
+    message = world.sms.messages[0]
+    late = Reply("status", message=message.id, state="failed", detail="twilio: undelivered, error 30003")
+    assert replies.delivered(world.engine, late)
+    world.run(SECOND)
+    assert len(world.voice.messages) == 1
+    assert "30003" in world.told()
+    assert not replies.delivered(world.engine, late), "told twice, it counts once"
+    world.run(MINUTE)
+    assert len([one for one in world.voice.messages if one.kind == "page"]) <= 2
+
+
+def test_a_state_of_a_message_that_nobody_sent_is_no_news(world):
+    assert not replies.delivered(world.engine, Reply("status", message="nope", state="failed"))
+
+
+def test_only_what_twilio_signed_is_read():
+    url, form = "https://t.example/in/reply/sms/KEY", form_of("ACK", NUMBER)
+    reading = TwilioReplies("secret")
+    assert reading.read("sms", url, form, sign("secret", url, form)).text == "ACK"
+    for wrong_url, wrong_form, token in (
+        (url + "x", form, "secret"), (url, [*form, ("Extra", "1")], "secret"), (url, form, "other"),
+    ):  # fmt: skip
+        with pytest.raises(Unauthenticated, match="signature"):
+            reading.read("sms", url, form, sign(token, wrong_url, wrong_form))
+
+
+def test_the_signature_is_the_one_of_twilios_own_example():
+    # the worked example of https://www.twilio.com/docs/usage/security
+    form = [
+        ("CallSid", "CA1234567890ABCDE"),
+        ("Caller", "+14158675309"),
+        ("Digits", "1234"),
+        ("From", "+14158675309"),
+        ("To", "+18005551212"),
+    ]
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    assert sign("12345", url, form) == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
+
+
+def test_a_page_carries_the_id_by_which_the_provider_reports(world):
+    world.alert()
+    world.run(SECOND)
+    row = world.store.read(lambda r: r.outbox_row(world.sms.messages[0].id))
+    assert row.recipient == world.person
+    assert json.loads(row.payload)["incident"] == world.incident().id

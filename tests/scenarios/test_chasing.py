@@ -1,0 +1,105 @@
+"""Reminders before, nudges after, somebody else at last: what is owed is chased until it is met, waived or moot."""
+
+import pytest
+from test_what_happens_to_people import World
+
+from tocsin.engine import commands as c
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND, parse_instant
+
+
+@pytest.fixture
+def world(tmp_path):
+    one = World(tmp_path)
+    yield one
+    one.store.close()
+
+
+def of(world, kind, rule, name="INC-1"):
+    """(minutes since the opening, the line) of each fact of a kind about a duty."""
+    opened = world.incident(name).opened_at
+    return [
+        (one.recorded_at - opened, one.text)
+        for one in world.lines(name)
+        if one.type == kind and rule in one.text
+    ]
+
+
+@pytest.mark.guide("COM-2")
+@pytest.mark.semantics(7)
+def test_a_late_update_is_chased_every_five_minutes_and_then_escalated(world):
+    world.alert()
+    world.run(SECOND)
+    world.do("anna", c.Acknowledge("INC-1"))
+    world.run(31 * MINUTE)
+    reminded = [at for at, _ in of(world, "duty_reminded", "update")]
+    assert reminded == [12 * MINUTE], "at four fifths of its fifteen minutes"
+    chased = of(world, "duty_chased", "update")
+    assert [at for at, text in chased if "escalated" not in text] == [20 * MINUTE, 25 * MINUTE, 30 * MINUTE]
+    assert [at for at, text in chased if "escalated" in text] == [25 * MINUTE]
+
+
+@pytest.mark.guide("COM-2")
+def test_a_long_silence_is_a_miss_for_each_interval_and_an_update_ends_the_chase(world):
+    world.alert()
+    world.run(SECOND)
+    world.do("anna", c.Acknowledge("INC-1"))
+    world.run(HOUR + MINUTE)
+    assert len(of(world, "duty_missed", "update")) == 4
+    world.do("anna", c.PostUpdate("INC-1", "the bank is looking into it"))
+    before = len(of(world, "duty_chased", "update"))
+    world.run(14 * MINUTE)
+    assert len(of(world, "duty_chased", "update")) == before
+    assert len(of(world, "duty_missed", "update")) == 4
+    world.run(2 * MINUTE)
+    assert len(of(world, "duty_missed", "update")) == 5
+
+
+def test_somebody_who_is_chased_for_several_duties_gets_one_message(world):
+    world.alert()
+    world.run(SECOND)
+    world.do("anna", c.Acknowledge("INC-1"))
+    world.run(16 * MINUTE)
+    # respond and update of a P1 are due at the same moment
+    notices = [
+        one for one in world.phone.messages if one.to == "anna" and "overdue" in one.text and not one.ack_url
+    ]
+    assert len(notices) == 1
+
+
+@pytest.mark.guide("SEV-5")
+@pytest.mark.semantics(26)
+def test_a_p3_is_chased_in_business_hours_only(world):
+    world.clock.move_to(parse_instant("2026-03-06T16:30:00Z"))
+    world.do("anna", c.Declare("typo in the help text", severity="P3", services=["reports"]))
+    world.run(SECOND)
+    world.do("anna", c.Acknowledge("INC-1"))
+    world.run(SECOND)
+    sent = len(world.phone.messages)
+    world.run(2 * DAY)
+    assert len(world.phone.messages) == sent, "nothing at the weekend"
+    world.run(DAY)
+    assert len(world.phone.messages) > sent
+
+
+@pytest.mark.semantics(12)
+def test_a_missed_p4_goes_one_step_to_the_lead_in_the_next_digest_and_rings_nobody(world):
+    world.do("anna", c.Declare("typo in the help text", severity="P4", services=["reports"]))
+    world.run(5 * DAY)
+    escalated = of(world, "duty_chased", "respond")
+    assert len(escalated) == 1
+    assert "engineering lead" in escalated[0][1]
+    at = world.incident().opened_at + escalated[0][0]
+    assert at % DAY == 9 * HOUR, "at the opening of a working day"
+    assert not any(run.round for run in world.incident().runs.values())
+
+
+@pytest.mark.guide("SEV-7")
+def test_waiving_ends_the_chase(world):
+    world.alert()
+    world.run(SECOND)
+    world.do("anna", c.Acknowledge("INC-1"))
+    world.run(16 * MINUTE)
+    world.do("anna", c.Waive("INC-1", "respond", "the drill of the day"))
+    before = len(of(world, "duty_chased", "respond"))
+    world.run(HOUR)
+    assert len(of(world, "duty_chased", "respond")) == before
