@@ -1,0 +1,298 @@
+"""What must always hold, checked after each step of a simulation; ``docs/invariants.md`` says it in words.
+
+The checks look at the database from outside: facts, rows, messages. Where one could repeat the engine's own arithmetic
+it works from the facts instead, with figures of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tocsin.drill.stage import INTEGRATION, Stage
+from tocsin.engine.work import next_due, read_incident
+from tocsin.incidents import facts as f
+from tocsin.incidents.duties import calendar_of, duties, owed
+from tocsin.incidents.escalation import chain_of, next_step
+from tocsin.incidents.incident import Incident, alert_key, refold
+from tocsin.kernel.clock import MINUTE, SECOND
+from tocsin.kernel.facts import Fact, verify_chain
+from tocsin.kernel.ports import Reader, StreamRow, TimerRow
+from tocsin.policy.model import Policy
+
+P1_ACKNOWLEDGE = 5 * MINUTE
+"""The default policy's figure, written down a second time on purpose."""
+
+
+class Broken(AssertionError):
+    """An invariant does not hold. The message names it and says what was found."""
+
+
+@dataclass
+class Known:
+    """What the checker remembers of one incident."""
+
+    facts: list[Fact] = field(default_factory=list)
+    state: Incident | None = None
+    duties: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """id of every duty that was ever owed → (rule, due)"""
+    missed: set[str] = field(default_factory=set)
+    waived: set[str] = field(default_factory=set)
+    unacknowledged_since: int = 0
+    """as P1, by the facts alone; 0 where it is acknowledged, ended or of another severity"""
+    miss_recorded: bool = False
+    mark: tuple[int, int, int] = (0, 0, 0)
+    """version, records and timer as they were when it was last checked"""
+
+
+@dataclass
+class Sender:
+    """What a sender knows of one of its alerts. ``sure``: the last event was answered, so it must be there."""
+
+    firing: bool = False
+    sure: bool = True
+    ends_at: int = 0
+
+
+class Checker:
+    """Compares the world with what was seen before. ``alerts`` is kept by the simulation as senders are answered."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.known: dict[str, Known] = {}
+        self.alerts: dict[str, Sender] = {}
+        self.disturbed = 0
+        """messages sent before the last kill or step of the clock: what came before says nothing about what comes after"""
+        self._latest = 0
+        self._looked = 0
+        self._keys: dict[str, int] = {}
+        self._last_page: dict[str, int] = {}
+
+    def check(self, *, at_rest: bool) -> None:
+        """Everything; what only holds once the engine has done all that is due now, where ``at_rest``."""
+        if self.stage.engine.poisoned:
+            raise Broken(f"no stream is set aside: {self.stage.engine.poisoned}")
+        self.stage.store.read(lambda reader: self._check(reader, at_rest))
+        self._messages()
+
+    def _check(self, reader: Reader, at_rest: bool) -> None:
+        self._latest = max(self._latest, self.stage.clock.now())
+        records = reader.mark("records")
+        for row in reader.streams("incident", limit=1000):
+            known = self.known.setdefault(row.stream.id, Known())
+            timer = reader.timer("incident", row.stream.id)
+            mark = (row.version, records, timer.due_at if timer else 0)
+            if mark == known.mark and (not row.open or not at_rest):
+                continue
+            incident = self._facts(reader, row, known) if row.version != known.mark[0] else known.state
+            policy = self.stage.engine.policy_of(reader, incident.policy)[0]
+            if mark != known.mark:
+                self._timer(incident, policy, timer)
+            known.mark = mark
+            # a process that died in the middle of a step holds the stream until its lease ends
+            free = at_rest and (timer is None or timer.lease_until <= self.stage.clock.now())
+            self._duties(incident, policy, known, free)
+            if free:
+                self._somebody_is_called(incident)
+        self._alerts(reader)
+
+    def disturb(self) -> None:
+        """The process was killed or the clock was set: what was sent before may be sent once more."""
+        self.disturbed = len(self.stage.sent)
+        self._keys = {}
+        self._last_page = {}
+
+    def whole(self) -> None:
+        """Every stream from its first fact on: the chain is unbroken and the stored view is the fold."""
+        for row in self.stage.store.read(lambda r: r.streams("incident", limit=1000)):
+            facts = self.stage.store.read(lambda r, row=row: r.facts(row.stream))
+            flaw = verify_chain(facts, row.stream)
+            if flaw is not None:
+                raise Broken(f"the chain is intact: {flaw}")
+            stored = self.stage.store.read(lambda r, row=row: read_incident(r, row))
+            if refold(row.stream.id, facts) != stored:
+                raise Broken(f"the stored view is the fold of the facts: {row.series}-{row.number} differs")
+
+    # one incident
+
+    def _facts(self, reader: Reader, row: StreamRow, known: Known) -> Incident:
+        stored = read_incident(reader, row)
+        new = reader.facts(row.stream, len(known.facts))
+        for fact in new:
+            if fact.version != len(known.facts) + 1:
+                raise Broken(f"no fact is missing: {row.series}-{row.number} has a gap before {fact.version}")
+            known.facts.append(fact)
+            body = f.read(fact)
+            if body is not None:
+                self._fact(stored, known, fact, body)
+        known.state = refold(row.stream.id, new, known.state)
+        if known.state != stored or row.version != len(known.facts):
+            raise Broken(f"the stored view is the fold of the facts: {stored.name} at version {row.version}")
+        return stored
+
+    def _fact(self, incident: Incident, known: Known, fact: Fact, body: f.Body) -> None:
+        at = fact.recorded_at
+        if isinstance(body, f.Paged):
+            self._paged(incident, body, at)
+        if isinstance(body, f.DutyMissed):
+            if body.duty in known.missed:
+                raise Broken(f"a miss is recorded once: {incident.name} {body.duty}")
+            known.missed.add(body.duty)
+            known.miss_recorded = known.miss_recorded or body.rule == "acknowledge"
+        if isinstance(body, f.DutyWaived):
+            known.waived.add(body.duty)
+        # the P1 that nobody has acknowledged, followed by the facts alone
+        if isinstance(body, f.Declared):
+            self._watch(known, body.severity == "P1", at)
+        elif isinstance(body, f.SeverityChanged):
+            if body.direction == "raised":
+                self._watch(known, body.after == "P1", at)
+            elif body.after != "P1":
+                self._watch(known, False, at)
+        elif isinstance(body, f.Reopened | f.SplitFrom):
+            self._watch(known, incident.severity == "P1", at)
+        elif (
+            isinstance(body, f.Acknowledged | f.MergedInto)
+            or (isinstance(body, f.StatusChanged) and body.after in ("resolved", "closed", "false_alarm"))
+            or (isinstance(body, f.DutyWaived) and body.rule == "acknowledge")
+        ):
+            self._watch(known, False, at)
+
+    @staticmethod
+    def _watch(known: Known, waiting: bool, at: int) -> None:
+        known.unacknowledged_since, known.miss_recorded = (at if waiting else 0), False
+
+    def _paged(self, incident: Incident, body: f.Paged, at: int) -> None:
+        directory = self.stage.engine.directory()
+        for person in body.people:
+            known = directory.people.get(person)
+            if known is None or not known.active:
+                raise Broken(f"nobody is paged who is deactivated: {person} for {incident.name}")
+        away = [person for person in body.people if directory.on_leave(person, at)]
+        if away and len(away) < len(body.people):
+            raise Broken(
+                f"nobody on leave is paged while another could be: {away} of {body.people} for {incident.name}, {body.reason}"
+            )
+
+    def _timer(self, incident: Incident, policy: Policy, timer: TimerRow | None) -> None:
+        stage = self.stage
+        if not incident.open:
+            return
+        directory = stage.engine.directory()
+        calendar = calendar_of(incident, policy)
+        running = [
+            run.id for run in incident.runs.values()
+            if run.state == "running" and next_step(run, chain_of(run, policy, directory), calendar) is not None
+        ]  # fmt: skip
+        owing = [duty.id for duty in owed(incident, policy) if duty.id not in incident.missed]
+        if (running or owing or incident.paused_until) and timer is None:
+            raise Broken(f"what owes something has a timer: {incident.name} owes {owing} and pages {running}")
+        due = next_due(incident, policy, directory, stage.clock.now())
+        if due is not None and timer is None:
+            raise Broken(f"what owes something has a timer: {incident.name} has none for {due}")
+        if due is not None and timer is not None and timer.due_at > max(due, stage.clock.now()):
+            late = (timer.due_at - due) / SECOND
+            raise Broken(f"a timer is not later than what is due next: {incident.name} is {late} s late")
+
+    def _duties(self, incident: Incident, policy: Policy, known: Known, at_rest: bool) -> None:
+        """Every duty ever owed is still owed, or ended in one of the ways in which a duty may end."""
+        now = self.stage.clock.now()
+        standing = {duty.id: duty for duty in duties(incident, policy)}
+        for duty in standing.values():
+            open_still = not duty.met_at and not duty.waived and duty.id not in known.missed
+            if at_rest and incident.open and not incident.paused_until and open_still and duty.due < now:
+                raise Broken(
+                    f"what fell due is recorded: {incident.name} {duty.id} was due {(now - duty.due) / SECOND} s ago"
+                )
+            if not duty.met_at:
+                known.duties[duty.id] = (duty.rule, duty.due)
+        for name, (rule, due) in list(known.duties.items()):
+            if name in standing:
+                ended = standing[name]
+                if ended.met_at or ended.waived:
+                    del known.duties[name]  # met in time or late: its own times say which
+                continue
+            # it restarted, or the incident ended: what was late by then must have been recorded
+            if name not in known.missed and name not in known.waived and due < known.facts[-1].recorded_at:
+                last = self._superseded_at(known, rule, name)
+                if incident.status not in ("merged", "false_alarm") and last is not None and due < last:
+                    raise Broken(
+                        f"no duty is dropped: {incident.name} {name} was due {(last - due) / SECOND} s before it restarted, and no miss is recorded"
+                    )
+            del known.duties[name]
+        since = known.unacknowledged_since
+        if at_rest and since and now - since > P1_ACKNOWLEDGE and not known.miss_recorded:
+            raise Broken(
+                f"a P1 that nobody acknowledges is missed after five minutes: {incident.name}, since {(now - since) / SECOND} s"
+            )
+
+    @staticmethod
+    def _superseded_at(known: Known, rule: str, name: str) -> int | None:
+        """When the duty ``name`` gave way to a later one of its rule, by the facts; None where that is not plain."""
+        start = int(name.rpartition(":")[2].partition("#")[0])
+        for fact in known.facts:
+            body = f.read(fact)
+            if fact.recorded_at <= start or body is None:
+                continue
+            raised = isinstance(body, f.SeverityChanged) and body.direction == "raised"
+            if (
+                raised
+                or isinstance(body, f.Reopened)
+                or (rule == "update" and isinstance(body, f.UpdatePosted))
+            ):
+                return fact.recorded_at
+        return None
+
+    def _somebody_is_called(self, incident: Incident) -> None:
+        """A P1 or P2 is being paged, is held by somebody, or has run out with an alarm that shows."""
+        if not incident.open or incident.severity not in ("P1", "P2") or incident.holder or incident.nobody:
+            return
+        if not any(run.state == "running" for run in incident.runs.values() if run.kind != "commander"):
+            raise Broken(
+                f"a {incident.severity} is paged, acknowledged or alarmed about: nobody is called for {incident.name}"
+            )
+
+    # messages and alerts
+
+    def _messages(self) -> None:
+        sent = self.stage.sent
+        for number in range(max(self._looked, self.disturbed), len(sent)):
+            one = sent[number]
+            if one.failed:
+                continue
+            if one.message.key in self._keys:
+                raise Broken(f"nothing is sent twice under one key: {one.message.key} to {one.person}")
+            self._keys[one.message.key] = number
+            if not one.is_page or one.channel == "email":
+                continue
+            last = self._last_page.get(one.person)
+            if last is not None and last < one.at < last + 60 * SECOND:
+                raise Broken(
+                    f"one interrupting page a minute: {one.person} after {(one.at - last) / SECOND} s"
+                )
+            self._last_page[one.person] = one.at
+        self._looked = len(sent)
+
+    def _alerts(self, reader: Reader) -> None:
+        sure = {key: sender for key, sender in self.alerts.items() if sender.sure}
+        rows = reader.alerts_by_key(INTEGRATION.id, list(sure))
+        for key, sender in sure.items():
+            row = rows.get(key)
+            if row is None:
+                if sender.firing:
+                    raise Broken(f"no acknowledged alert is lost: {key} is gone")
+                continue
+            expired = row.status == "expired" and 0 < sender.ends_at <= self._latest
+            if sender.firing and row.status != "firing" and not expired:
+                raise Broken(f"no acknowledged alert is lost: {key} fires, its row says {row.status}")
+            if not sender.firing and row.status == "firing":
+                raise Broken(f"no acknowledged alert is lost: {key} was resolved, its row says firing")
+            if row.state == "attached" and row.status == "firing":
+                known = self.known.get(row.incident)
+                if (
+                    known is None
+                    or known.state is None
+                    or alert_key(INTEGRATION.id, key) not in known.state.alerts
+                ):
+                    raise Broken(
+                        f"an attached alert stands in its incident: {key} in {row.incident or 'none'}"
+                    )

@@ -1,0 +1,85 @@
+"""Some hundred random histories through the real engine; each invariant, and that the checker sees when one breaks."""
+
+import pytest
+import simulate
+from simulate import replay_command
+
+from tocsin.drill.stage import Stage
+from tocsin.engine import reactions, ticking
+from tocsin.engine.work import Work
+from tocsin.incidents import facts as f
+from tocsin.incidents.directory import Directory
+from tocsin.store.transaction import SqlTransaction
+
+SEEDS = 160
+CHUNK = 10
+
+
+def broken_among(seeds):
+    return {
+        f"seed {seed}: {broken}\n{replay_command(seed)}"
+        for seed in seeds
+        if (broken := simulate.simulate(seed)[1])
+    }
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_invariant_holds_in_random_histories(first):
+    assert broken_among(range(first, first + CHUNK)) == set()
+
+
+def test_a_seed_replays_exactly():
+    for seed in (3, 17):
+        assert simulate.simulate(seed) == simulate.simulate(seed)
+
+
+def test_the_process_dies_before_and_after_commits_and_what_was_answered_is_there():
+    deaths = [line for seed in range(8) for line in simulate.simulate(seed)[0] if "the process" in line]
+    assert any("will die before" in line for line in deaths)
+    assert any("will die after" in line for line in deaths)
+    assert sum("the process died" in line for line in deaths) > 8
+
+
+def first_broken(seeds=40):
+    """What the first of some histories says that breaks."""
+    return next((said for seed in range(seeds) if (said := simulate.simulate(seed)[1])), "")
+
+
+def test_a_timer_that_is_not_written_is_seen(monkeypatch):
+    rearm = Work.rearm
+    monkeypatch.setattr(
+        Work, "rearm", lambda self, incident: None if self.now % 3 == 0 else rearm(self, incident)
+    )
+    assert "timer" in first_broken()
+
+
+def test_a_miss_that_is_not_recorded_is_seen(monkeypatch):
+    monkeypatch.setattr(ticking, "chase", lambda *anything: None)
+    said = first_broken()
+    assert "what fell due is recorded" in said or "the engine comes to rest" in said
+
+
+def test_an_escalation_that_ends_with_nobody_holding_it_is_seen(monkeypatch):
+    monkeypatch.setitem(reactions.REACTIONS, f.AcknowledgementLapsed, ())
+    assert "nobody is called" in first_broken(150)
+
+
+def test_an_alert_that_is_not_on_disk_is_seen(monkeypatch):
+    monkeypatch.setattr(SqlTransaction, "put_alerts", lambda self, rows: None)
+    assert "no acknowledged alert is lost" in first_broken()
+
+
+def test_a_page_for_somebody_on_leave_is_seen(monkeypatch):
+    monkeypatch.setattr(Directory, "_present", lambda self, people, at: (tuple(people), ()))
+    assert "nobody" in first_broken()
+
+
+def test_a_message_sent_twice_under_one_key_is_seen(monkeypatch):
+    deliver = Stage.deliver
+
+    def twice(self, *message):
+        deliver(self, *message)
+        deliver(self, *message)
+
+    monkeypatch.setattr(Stage, "deliver", twice)
+    assert "nothing is sent twice" in first_broken()
