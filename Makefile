@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 JOBS ?= 2
-N ?= 200
+SEEDS ?= 1000
 SCENARIO ?=
 QUICK := not slow and not real and not browser and not soak
 PACKAGE := pyproject.toml hatch_build.py
@@ -47,8 +47,8 @@ bench: $(VENV)/.dev ## measure beside Alertmanager and nginx
 	@scripts/setup-system.sh bench
 	$(PY) -m bench $(SCENARIO)
 
-simulate: $(VENV)/.dev ## N random histories (make simulate N=2000) through the engine, each replayable by its seed
-	TOCSIN_SIMULATIONS=$(N) $(PY) -m pytest tests/simulation --timeout 0
+simulate: $(VENV)/.dev ## SEEDS random histories (make simulate SEEDS=5000) through the engine, each replayable by its seed
+	$(PY) tests/simulation/simulate.py --seeds $(SEEDS) --jobs $(JOBS)
 
 wheel: $(VENV)/.dev ## build dist/tocsin-*.whl
 	$(PY) -m build --wheel

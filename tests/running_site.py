@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import msgspec
 import pytest
 import uvicorn
 
 from tocsin.app import DEMO_KEY, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
+from tocsin.incidents.organisation import record_of
 from tocsin.settings import Settings
 from tocsin.web.server import build_app
 
@@ -55,6 +57,12 @@ class Site:
         return self.wait_for(
             lambda: next((m for m in self.tocsin.phone.messages if m.to == person and m.ack_url), None)
         )
+
+    def make_owner(self, person: str = DEMO_PERSON) -> None:
+        """Gives somebody the role that may do everything."""
+        one = self.tocsin.engine.directory().people[person]
+        row = record_of(msgspec.structs.replace(one, role="owner"), self.tocsin.engine.clock.now())
+        self.tocsin.engine.put_records([row])
 
     def signed_in(self) -> tuple[httpx2.Client, str]:
         client = httpx2.Client(base_url=self.url, follow_redirects=True, timeout=10)

@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from tocsin.catalogue.people import Person
-from tocsin.engine.engine import Engine
+from tocsin.engine.engine import Engine, reply_key
 from tocsin.engine.loop import Loop
 from tocsin.engine.receiving import Integration
 from tocsin.identity.passwords import hash_password
 from tocsin.identity.sessions import SIGN_IN_LINK_LIFETIME, SignInLink, secret_id
 from tocsin.identity.tokens import key_hash, make_token
+from tocsin.identity.vault import seal
 from tocsin.incidents.organisation import demo_organisation, record_of, to_records
 from tocsin.kernel.clock import Clock, ScaledClock, SystemClock
 from tocsin.kernel.codec import encode
@@ -22,8 +23,15 @@ from tocsin.kernel.errors import Refused, Unusable
 from tocsin.kernel.ports import Channel, RecordRow, Store
 from tocsin.kernel.randomness import SystemRandomness, token, ulid
 from tocsin.policy.load import default_policy_text, load_policy
+from tocsin.providers.apprise import AppriseChannel
 from tocsin.providers.console import ConsoleChannel
+from tocsin.providers.egress import Egress, EgressConfig
+from tocsin.providers.ntfy import NtfyChannel
+from tocsin.providers.pagerduty_out import PagerDutyChannel
+from tocsin.providers.slack import SlackChannel
 from tocsin.providers.smtp import SmtpChannel, SmtpConfig
+from tocsin.providers.twilio import SmsChannel, TwilioConfig, TwilioReplies, VoiceChannel
+from tocsin.providers.webhook import WebhookChannel
 from tocsin.settings import Settings
 from tocsin.store import open_store
 
@@ -43,6 +51,8 @@ class Tocsin(msgspec.Struct):
     store: Store
     phone: ConsoleChannel
     notes: dict[str, str]
+    answers: TwilioReplies | None = None
+    """reads what the telephony provider sends back, where one is configured"""
 
     def close(self) -> None:
         """Stops the loop, then closes the store."""
@@ -61,12 +71,18 @@ def build(settings: Settings) -> Tocsin:
     clock: Clock = ScaledClock(DEMO_FACTOR) if settings.demo else SystemClock()
     phone = ConsoleChannel()
     engine = Engine(
-        store, clock, SystemRandomness(), channels_of(settings, phone), secret=secret, public_url=settings.url
+        store,
+        clock,
+        SystemRandomness(),
+        channels_of(settings, phone, clock, secret),
+        secret=secret,
+        public_url=settings.url,
     )
     loop = Loop(engine, longest_sleep=0.2 if settings.demo else 1.0)
     engine.seed_policy(policy_text(settings))
     notes = _first_start(engine, store, secret, settings)
-    return Tocsin(settings, engine, loop, store, phone, notes)
+    answers = TwilioReplies(settings.twilio_token) if settings.twilio_token and not settings.demo else None
+    return Tocsin(settings, engine, loop, store, phone, notes, answers)
 
 
 def policy_text(settings: Settings) -> str:
@@ -81,10 +97,19 @@ def policy_text(settings: Settings) -> str:
     return text
 
 
-def channels_of(settings: Settings, phone: ConsoleChannel) -> dict[str, Channel]:
+def egress_of(settings: Settings) -> Egress:
+    """The one way out for HTTP."""
+    allow = tuple(one.strip() for one in settings.egress_allow.split(",") if one.strip())
+    return Egress(EgressConfig(allow, settings.egress_proxy, settings.ca_bundle))
+
+
+def channels_of(settings: Settings, phone: ConsoleChannel, clock: Clock, secret: bytes) -> dict[str, Channel]:
     """The channels that are configured; a demonstration has its phone alone."""
     channels: dict[str, Channel] = {"console": phone}
-    if settings.smtp_host and not settings.demo:
+    if settings.demo:
+        return channels
+    egress = egress_of(settings)
+    if settings.smtp_host:
         channels["email"] = SmtpChannel(
             SmtpConfig(
                 settings.smtp_host,
@@ -95,7 +120,36 @@ def channels_of(settings: Settings, phone: ConsoleChannel) -> dict[str, Channel]
                 settings.smtp_tls,
             )
         )
+    if settings.ntfy_server:
+        channels["ntfy"] = NtfyChannel(egress, settings.ntfy_server, settings.ntfy_token)
+    if settings.webhook_secret:
+        channels["webhook"] = WebhookChannel(egress, clock, settings.webhook_secret)
+    if settings.slack_token:
+        channels["slack"] = SlackChannel(egress, settings.slack_token, settings.slack_url)
+    if settings.twilio_account:
+        twilio = twilio_of(settings, secret)
+        channels["sms"] = SmsChannel(egress, twilio)
+        if not settings.twilio_from.startswith("MG"):
+            channels["voice"] = VoiceChannel(egress, twilio)
+    if settings.pagerduty_out:
+        channels["pagerduty"] = PagerDutyChannel(egress, settings.pagerduty_url)
+    if settings.apprise:
+        channels["apprise"] = AppriseChannel()
     return channels
+
+
+def twilio_of(settings: Settings, secret: bytes) -> TwilioConfig:
+    """Twilio's configuration; what comes back is asked for where a public URL is set. Raises :class:`Unusable`."""
+    if not settings.twilio_token or not settings.twilio_from:
+        raise Unusable("twilio_account is set; set twilio_token and twilio_from too", "twilio_token")
+    replies = (
+        f"{settings.public_url.rstrip('/')}/in/reply/{{kind}}/{reply_key(secret)}"
+        if settings.public_url
+        else ""
+    )
+    return TwilioConfig(
+        settings.twilio_account, settings.twilio_token, settings.twilio_from, replies, settings.twilio_url
+    )
 
 
 def key_file(folder: Path) -> bytes:
@@ -148,6 +202,7 @@ def _first_start(engine: Engine, store: Store, secret: bytes, settings: Settings
         rows.append(RecordRow("sign_in_link", sign_in.id, sign_in.id, encode(sign_in), now, sign_in.expires))
         notes["sign_in"] = f"{settings.url}/sign-in/{link}"
     integration = Integration(ulid(randomness, now), "PagerDuty Events v2", "pagerduty", created_at=now)
+    integration.sealed_key = seal(secret, key, f"integration/{integration.id}", randomness)
     rows.append(RecordRow("integration", integration.id, key_hash(key, secret), encode(integration), now))
     shown, stored = make_token(
         randomness, ulid(randomness, now), person, ("respond", "silence"), now, name="first start"

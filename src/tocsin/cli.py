@@ -20,7 +20,9 @@ from rich.table import Table
 
 from tocsin import __version__
 from tocsin.app import DEMO_FACTOR, DEMO_KEY, Tocsin, build
-from tocsin.kernel.clock import to_iso
+from tocsin.cli_drill import drill
+from tocsin.drill.library import sendings
+from tocsin.kernel.clock import SECOND, to_iso
 from tocsin.kernel.errors import TocsinError, UnusableMany
 from tocsin.kernel.facts import from_stored, verify_chain
 from tocsin.kernel.redact import mask
@@ -77,8 +79,9 @@ def serve(**flags: Any) -> None:
     stop = threading.Event()
     try:
         app = build_app(
-            tocsin.engine, phone=tocsin.phone if settings.demo else None, label=LABEL if settings.demo else ""
-        )
+            tocsin.engine, phone=tocsin.phone if settings.demo else None, label=LABEL if settings.demo else "",
+            trusted_proxies=[one.strip() for one in settings.trusted_proxies.split(",") if one.strip()], answers=tocsin.answers,
+        )  # fmt: skip
         tocsin.loop.start()
         greet(tocsin)
         if settings.demo:
@@ -93,6 +96,7 @@ def serve(**flags: Any) -> None:
             access_log=False,
             lifespan="off",
             ws="none",
+            proxy_headers=False,
             timeout_graceful_shutdown=3,
         )
     finally:
@@ -128,15 +132,12 @@ def alert_command(url: str, key: str) -> str:
 
 
 def tell_story(tocsin: Tocsin, stop: threading.Event) -> None:
-    """The demonstration's story: a deployment, checkout errors at 12 %, then payments down."""
-    events: list[tuple[float, str, dict[str, Any]]] = [
-        (1, "/v2/change/enqueue", {"payload": {"summary": "checkout 2026.11.3 deployed", "source": "ci", "custom_details": {"service": "checkout"}}}),
-        (4, "/v2/enqueue", {"event_action": "trigger", "dedup_key": "checkout-errors", "payload": {"summary": "checkout errors at 12 %", "source": "probe-1", "severity": "error", "component": "checkout", "custom_details": {"error_rate_percent": 12}}}),
-        (40, "/v2/enqueue", {"event_action": "trigger", "dedup_key": "payments-down", "payload": {"summary": "payments down", "source": "probe-2", "severity": "critical", "component": "payments"}}),
-    ]  # fmt: skip
-    for pause, path, event in events:
-        if stop.wait(pause):
+    """The demonstration's story, as the scenario ``demo`` tells it: what its senders send, at the demonstration's pace."""
+    told = 0
+    for at, path, event in sendings("demo"):
+        if stop.wait((at - told) / SECOND / DEMO_FACTOR):
             return
+        told = at
         local = f"http://{tocsin.settings.host}:{tocsin.settings.port}{path}"
         answer = httpx2.post(local, json={"routing_key": DEMO_KEY, **event}, timeout=TIMEOUT)
         click.echo(f"story: {event['payload']['summary']} → {answer.status_code}")
@@ -369,6 +370,8 @@ def verify(export: Path) -> None:
         f"{len(facts)} facts, unbroken from the first to {to_iso(facts[-1].recorded_at) if facts else 'the last'}"
     )
 
+
+cli.add_command(drill)
 
 if __name__ == "__main__":
     main()

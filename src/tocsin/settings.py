@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tocsin.kernel.errors import Unusable
 
-SECRETS = ("database_url", "smtp_password")
+SECRETS = (
+    "database_url", "smtp_password", "ntfy_token", "webhook_secret", "slack_token", "twilio_token", "egress_proxy",
+)  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -30,6 +32,12 @@ class Settings(BaseModel):
     public_url: str = Field(
         "", description="address under which people reach Tocsin; links in pages are built on it"
     )
+    trusted_proxies: str = Field(
+        "", description="networks of proxies whose X-Forwarded-For is believed, with commas between"
+    )
+    heartbeat_url: str = Field(
+        "", description="watchdog outside that is pinged each minute while nothing is late"
+    )
     demo: bool = Field(False, description="a fictional organisation, no real channel")
     smtp_host: str = Field("", description="mail server; e-mail is off without it")
     smtp_port: int = Field(25, description="its port")
@@ -37,6 +45,27 @@ class Settings(BaseModel):
     smtp_password: str = Field("", description="password for it")
     smtp_from: str = Field("tocsin@localhost", description="sender's address")
     smtp_tls: str = Field("none", description="none, starttls or tls")
+    ntfy_server: str = Field(
+        "", description="ntfy server for push, such as https://ntfy.sh; push is off without it"
+    )
+    ntfy_token: str = Field("", description="access token for that server")
+    webhook_secret: str = Field("", description="whsec_…, signs outgoing web hooks; they are off without it")
+    slack_token: str = Field("", description="bot token (xoxb-…) with chat:write; Slack is off without it")
+    slack_url: str = Field("https://slack.com/api", description="base address of Slack's API")
+    twilio_account: str = Field("", description="account SID (AC…); SMS and calls are off without it")
+    twilio_token: str = Field("", description="its auth token; also checks the signature of what comes back")
+    twilio_from: str = Field("", description="number in E.164, or a messaging service (MG…) for SMS alone")
+    twilio_url: str = Field("https://api.twilio.com", description="base address of Twilio's API")
+    pagerduty_out: bool = Field(False, description="allow contacts that are routing keys of PagerDuty")
+    pagerduty_url: str = Field(
+        "https://events.pagerduty.com", description="base address of PagerDuty's Events API"
+    )
+    apprise: bool = Field(False, description="allow contacts that are Apprise URLs; needs tocsin[apprise]")
+    egress_allow: str = Field(
+        "", description="hosts and networks inside that providers may reach, with commas between"
+    )
+    egress_proxy: str = Field("", description="HTTP proxy for everything that goes out")
+    ca_bundle: str = Field("", description="file of certificates to trust instead of the system's")
 
     @property
     def url(self) -> str:

@@ -15,20 +15,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::Deprecati
 def test_the_main_story_in_a_real_browser(site, chromium, width, scheme):
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
-    errors, foreign = [], []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on(
-        "request",
-        lambda request: (
-            foreign.append(request.url) if not request.url.startswith((site.url, "data:")) else None
-        ),
-    )
-
+    errors, foreign = watch(page, site)
     page.goto(site.url + "/")
     page.fill("#login", site.login)
     page.fill("#password", site.password)
-    page.click("text=Sign in")
+    page.click("button:has-text('Sign in')")
     page.wait_for_selector("text=Nothing is open")
     check(page)
 
@@ -49,7 +40,7 @@ def test_the_main_story_in_a_real_browser(site, chromium, width, scheme):
     page.select_option("select[name=person]", "greta")
     page.click("text=Hand over")
     page.wait_for_selector("li:has-text('Greta Lind')")
-    page.click("button:has-text('Resolve')")
+    page.click(".actions button:has-text('Resolve')")
     page.wait_for_selector("button:has-text('Reopen')")
     check(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
@@ -70,6 +61,20 @@ def test_the_pages_link_works_without_signing_in(site, chromium):
     page.click("button:has-text('Acknowledge')")
     page.wait_for_selector("text=has it")
     page.close()
+
+
+def watch(page, site):
+    """(script errors, requests to other hosts) of a page, as they come."""
+    errors, foreign = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "request",
+        lambda request: (
+            foreign.append(request.url) if not request.url.startswith((site.url, "data:")) else None
+        ),
+    )
+    return errors, foreign
 
 
 def check(page):

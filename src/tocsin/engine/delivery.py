@@ -41,6 +41,11 @@ class Parcel(msgspec.Struct):
     joined: list[OutboxRow] = []
 
 
+def listed_key(person: str) -> str:
+    """Where it is kept what a person's last page listed, for an answer that has no link to name it."""
+    return f"listed/{person}"
+
+
 def link_token(secret: bytes, row_id: str) -> str:
     """The token of a page's link: the same for each attempt at the same row, and not stored in clear anywhere."""
     return hmac.new(secret, b"page link " + row_id.encode(), hashlib.sha256).hexdigest()[:40]
@@ -121,12 +126,14 @@ def _message(
             "Tocsin test page",
             row.urgency,
             "test",
+            id=row.id,
         )
     ack_url = ""
     if row.effect == "page":
         token = link_token(secret, row.id)
         link = Link(row.recipient, [incident.id for incident in listed], now)
         tx.put_record(RecordRow("link", row.id, link_lookup(token), encode(link), now, now + LINK_LIFE))
+        tx.put_meta(listed_key(row.recipient), encode(link.incidents))
         ack_url = f"{public_url}/a/{token}"
     contexts = [
         context_of(incident, directory, public_url, now)
@@ -144,7 +151,7 @@ def _message(
         words = texts.notice(first, str(body.get("text", "")), str(body.get("reason", "")), zone=zone)
     return Message(
         row.key, row.address, words.title, words.text, words.short, row.urgency, row.effect, ack_url, first.url, words.html,
-        listed[0].id, "trigger", data,
+        listed[0].id, row.id, "trigger", data,
     )  # fmt: skip
 
 

@@ -1,101 +1,166 @@
-"""The documented API: everything a page can do, for programs. Bearer tokens with scopes, RFC 9457 problem documents."""
+"""The API: everything a page can do, for programs. Bearer tokens with scopes, RFC 9457 problem documents, idempotency keys.
+
+What there is stands in the tables of :mod:`tocsin.web.endpoints`; :mod:`tocsin.web.openapi` writes the document from them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-from fastapi import Body, FastAPI, Header, Query
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from tocsin.incidents.duties import duties, standing
-from tocsin.incidents.timeline import line
-from tocsin.kernel.clock import to_iso
+from tocsin.engine.administration import administer
+from tocsin.identity.authorize import authorize
+from tocsin.identity.principals import Principal
+from tocsin.kernel.codec import decode_foreign
+from tocsin.kernel.errors import Forbidden, Refused, Unusable
 from tocsin.web import auth
-from tocsin.web.base import Web, command_from, incident_json, names_of
+from tocsin.web.base import Web, command_from, incident_json
+from tocsin.web.endpoints import READS, WRITES, Read, Write
+from tocsin.web.forms import from_json
+from tocsin.web.incident_pages import export_text
+from tocsin.web.integration_pages import send_test
+from tocsin.web.openapi import document
+from tocsin.web.readings import Asked, Readings
+from tocsin.web.views import OutcomeView, TestResult, as_json
+
+MAX_BODY = 1024 * 1024
+MAX_KEY = 200
+
+Work = Callable[[Request, Principal, dict[str, Any]], Response]
 
 
 def add_api(app: FastAPI, web: Web) -> None:
-    """Adds the addresses under /api/v1."""
-    engine = web.engine
+    """Adds the addresses under /api/v1, and the document that describes them."""
+    api = Api(web)
+    app.router.routes.extend(api.routes())
+    described = document(app.title, app.version)
+    app.openapi = lambda: described  # type: ignore[method-assign]
 
-    @app.get("/api/v1/incidents", tags=["incidents"], summary="Incidents, newest first")
-    def incidents(
-        request: Request, open: bool | None = None, severity: str = "", status: str = "", q: str = "", limit: int = Query(100, ge=1, le=500),
-    ) -> dict[str, Any]:  # fmt: skip
-        principal = auth.principal_of(engine, request)
-        rows = engine.incidents(principal, open=open, severity=severity, status=status, search=q, limit=limit)
-        return {
-            "incidents": [
-                {
-                    "id": r.stream.id,
-                    "name": f"{r.series}-{r.number}",
-                    "title": r.title,
-                    "status": r.status,
-                    "severity": r.severity,
-                    "opened_at": to_iso(r.opened_at),
-                    "restricted": r.restricted,
-                }
-                for r in rows
-            ]
-        }
 
-    @app.post("/api/v1/incidents", tags=["incidents"], summary="Declare an incident", status_code=201)
-    def declare(
-        request: Request, body: dict[str, Any] = Body(...), idempotency_key: str = Header("")
-    ) -> dict[str, Any]:
-        principal = auth.principal_of(engine, request)
-        return engine.execute(principal, command_from("declare", body), idempotency_key=idempotency_key)
+class Api:
+    """The addresses under /api/v1."""
 
-    @app.get("/api/v1/incidents/{reference}", tags=["incidents"], summary="One incident, by id or number")
-    def incident(request: Request, reference: str) -> dict[str, Any]:
-        return incident_json(engine.incident(auth.principal_of(engine, request), reference))
+    def __init__(self, web: Web) -> None:
+        self.web, self.engine = web, web.engine
+        self.readings = Readings(web.engine)
 
-    @app.get("/api/v1/incidents/{reference}/timeline", tags=["incidents"], summary="What happened, in order")
-    def timeline(request: Request, reference: str, after: int = Query(0, ge=0)) -> dict[str, Any]:
-        principal = auth.principal_of(engine, request)
-        names = names_of(engine, engine.directory())
-        lines = [line(fact, names) for fact in engine.facts(principal, reference, after)]
-        return {
-            "timeline": [
-                msgspec.to_builtins(one) | {"at": to_iso(one.at), "recorded_at": to_iso(one.recorded_at)}
-                for one in lines
-            ]
-        }
+    def routes(self) -> list[Route]:
+        """Incidents first, then the tables."""
+        base = "/api/v1/incidents"
+        return [
+            *(self._read(one) for one in READS),
+            self._route("POST", base, self._declare),
+            self._route("GET", f"{base}/{{reference}}", self._incident),
+            self._route("GET", f"{base}/{{reference}}/export", self._export),
+            self._route("POST", f"{base}/{{reference}}/commands/{{verb}}", self._command),
+            self._route("POST", "/api/v1/integrations/{integration}/test", self._test),
+            *(self._write(one) for one in WRITES),
+        ]
 
-    @app.get(
-        "/api/v1/incidents/{reference}/duties",
-        tags=["incidents"],
-        summary="What is owed, by when, and how it stands",
-    )
-    def owed(request: Request, reference: str) -> dict[str, Any]:
-        found = engine.incident(auth.principal_of(engine, request), reference)
-        policy = engine.store.read(lambda r: engine.policy_of(r, found.policy)[0])
-        now = engine.clock.now()
-        clocks = [standing(duty, now) for duty in duties(found, policy)]
-        return {
-            "duties": [
-                {
-                    "id": c.duty.id, "rule": c.duty.rule, "owner": c.duty.owner, "start": to_iso(c.duty.start), "due": to_iso(c.duty.due),
-                    "how": c.duty.how, "state": c.state, "left_seconds": c.left // 1_000_000, "missed": c.missed,
-                }
-                for c in clocks
-            ]
-        }  # fmt: skip
+    def _route(self, method: str, path: str, work: Work) -> Route:
+        async def endpoint(request: Request) -> Response:
+            body = await read_body(request) if method != "GET" else {}
+            return await run_in_threadpool(self._answer, request, body, work)
 
-    @app.post(
-        "/api/v1/incidents/{reference}/commands/{verb}",
-        tags=["incidents"],
-        summary="Do something: acknowledge, update, severity, move …",
-    )
-    def command(
-        request: Request,
-        reference: str,
-        verb: str,
-        body: dict[str, Any] = Body(default={}),
-        idempotency_key: str = Header(""),
-    ) -> dict[str, Any]:
-        principal = auth.principal_of(engine, request)
-        return engine.execute(
-            principal, command_from(verb, body | {"incident": reference}), idempotency_key=idempotency_key
+        return Route(path, endpoint, methods=[method])
+
+    def _answer(self, request: Request, body: dict[str, Any], work: Work) -> Response:
+        return work(request, auth.principal_of(self.engine, request), body)
+
+    # incidents
+
+    def _declare(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        answer = self.engine.execute(
+            principal, command_from("declare", body), idempotency_key=key_of(request)
         )
+        return reply(answer, 201)
+
+    def _incident(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        return reply(incident_json(self.engine.incident(principal, request.path_params["reference"])))
+
+    def _export(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        incident = self.engine.incident(principal, request.path_params["reference"])
+        return Response(
+            export_text(self.engine, principal, incident.id),
+            media_type="application/x-ndjson",
+            headers={"content-disposition": f'attachment; filename="{incident.name}.jsonl"'},
+        )
+
+    def _command(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        path = request.path_params
+        if path["verb"] == "declare":
+            raise Refused("declare has an address of its own: POST /api/v1/incidents")
+        command = command_from(path["verb"], body, incident=path["reference"])
+        return reply(self.engine.execute(principal, command, idempotency_key=key_of(request)))
+
+    def _test(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        tested = send_test(
+            self.readings.ways_in,
+            principal,
+            request.path_params["integration"],
+            page=body.get("page") is True,
+        )
+        outcomes = [
+            OutcomeView(one.dedup_key, one.event, one.reason, one.incident) for one in tested.outcomes
+        ]
+        return reply(TestResult(outcomes, tested.notes))
+
+    # the tables
+
+    def _read(self, one: Read) -> Route:
+        handler = getattr(self.readings, one.handler)
+
+        def work(request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+            decision = authorize(principal, "view")
+            if not decision.allowed:
+                raise Forbidden(decision.reason)
+            return reply(handler(Asked(principal, request.path_params, request.query_params)))
+
+        return self._route("GET", one.path, work)
+
+    def _write(self, one: Write) -> Route:
+        def work(request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+            change = from_json(one.change, body, **one.fixed, **request.path_params)
+            if one.verb == "report":
+                self.web.reports.check(principal.id)
+                self.web.reports.count(principal.id)
+            answer = administer(self.engine, principal, change, idempotency_key=key_of(request))
+            return reply(answer, 201 if one.method == "POST" and one.verb == "report" else 200)
+
+        return self._route(one.method, one.path, work)
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """The JSON object of a request; nothing counts as an empty one. Raises :class:`Unusable`."""
+    size, pieces = 0, []
+    async for piece in request.stream():
+        size += len(piece)
+        if size > MAX_BODY:
+            raise Unusable(f"the body is larger than {MAX_BODY} bytes", "$")
+        pieces.append(piece)
+    raw = b"".join(pieces)
+    if not raw.strip():
+        return {}
+    value = decode_foreign(raw)
+    if not isinstance(value, dict):
+        raise Unusable("the body is a JSON object", "$")
+    return value
+
+
+def key_of(request: Request) -> str:
+    """The idempotency key; raises :class:`Unusable` for one that is too long."""
+    key: str = request.headers.get("idempotency-key", "")
+    if len(key) > MAX_KEY:
+        raise Unusable(f"the Idempotency-Key is longer than {MAX_KEY} characters", "Idempotency-Key")
+    return key
+
+
+def reply(value: Any | Mapping[str, Any], status: int = 200) -> Response:
+    """JSON, not to be kept by caches."""
+    return Response(as_json(value), status, {"cache-control": "no-store"}, media_type="application/json")

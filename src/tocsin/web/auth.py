@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from tocsin.engine.engine import Engine
-from tocsin.identity.passwords import verify_password
+from tocsin.identity.passwords import hash_password, needs_rehash, verify_password
 from tocsin.identity.principals import Principal, person_principal
 from tocsin.identity.sessions import (
     Session,
@@ -15,6 +15,7 @@ from tocsin.identity.sessions import (
     open_session,
     secret_id,
     session_ended,
+    touched,
 )
 from tocsin.identity.tokens import ApiToken, granted, token_ended, token_hash
 from tocsin.kernel.codec import decode, encode
@@ -37,8 +38,21 @@ def session_of(engine: Engine, request: Request) -> Session | None:
     row = engine.store.read(lambda r: r.record_by("session", secret_id(cookie)))
     if row is None:
         return None
-    session = decode(row.body, Session)
-    return None if session_ended(session, engine.clock.now()) else session
+    session, now = decode(row.body, Session), engine.clock.now()
+    if session_ended(session, now):
+        return None
+    seen = touched(session, now)
+    if seen is not None:
+        engine.store.write(lambda tx: _touch(tx, seen))
+    return seen or session
+
+
+def _touch(tx: Transaction, session: Session) -> None:
+    """A session in use does not end; one that was revoked meanwhile stays so."""
+    if tx.record("session", session.id) is not None:
+        tx.put_record(
+            RecordRow("session", session.id, session.id, encode(session), session.last_seen, session.expires)
+        )
 
 
 def principal_of(engine: Engine, request: Request, *, csrf: str = "") -> Principal:
@@ -73,17 +87,27 @@ def _token(engine: Engine, secret: str) -> Principal:
     return person_principal(person.id, person.role, scopes=granted(stored.scopes), kind="token")
 
 
-def sign_in(engine: Engine, login: str, password: str) -> tuple[str, Session]:
-    """(cookie secret, session). Raises :class:`Unauthenticated` without saying which of both was wrong."""
+def sign_in(engine: Engine, login: str, password: str, label: str = "") -> tuple[str, Session]:
+    """(cookie secret, session). Raises :class:`Unauthenticated` without saying which of both was wrong.
+
+    A hash made with other parameters than today's is made anew.
+    """
     person = engine.directory().person_by_login(login) or engine.directory().people.get(login.strip())
     row = engine.store.read(lambda r: r.record("password", person.id)) if person else None
     right = verify_password(bytes(row.body).decode() if row else _NOBODYS, password)
     if person is None or row is None or not right or not person.active:
         raise Unauthenticated("name or password is wrong")
-    return engine.store.write(lambda tx: new_session(engine, tx, person.id))
+    fresh = hash_password(password) if needs_rehash(bytes(row.body).decode()) else ""
+
+    def work(tx: Transaction) -> tuple[str, Session]:
+        if fresh:
+            tx.put_record(RecordRow("password", person.id, "", fresh.encode(), engine.clock.now()))
+        return new_session(engine, tx, person.id, label)
+
+    return engine.store.write(work)
 
 
-def use_link(engine: Engine, secret: str) -> tuple[str, Session]:
+def use_link(engine: Engine, secret: str, label: str = "") -> tuple[str, Session]:
     """Signs in by a one-time link."""
 
     def work(tx: Transaction) -> tuple[str, Session]:
@@ -94,15 +118,18 @@ def use_link(engine: Engine, secret: str) -> tuple[str, Session]:
         if reason := link_unusable(link, engine.clock.now()):
             raise NotFound(reason)
         tx.delete_record("sign_in_link", row.id)
-        return new_session(engine, tx, link.person)
+        person = engine.directory(tx).people.get(link.person)
+        if person is None or not person.active:
+            raise NotFound("the account of this link is no longer active")
+        return new_session(engine, tx, link.person, label)
 
     return engine.store.write(work)
 
 
-def new_session(engine: Engine, tx: Transaction, person: str) -> tuple[str, Session]:
+def new_session(engine: Engine, tx: Transaction, person: str, label: str = "") -> tuple[str, Session]:
     """Opens a session; its secret goes into the cookie and is not kept."""
     secret, now = token(engine.randomness, 240), engine.clock.now()
-    session = open_session(secret, token(engine.randomness), person, now)
+    session = open_session(secret, token(engine.randomness), person, now, label=label[:80])
     tx.put_record(RecordRow("session", session.id, session.id, encode(session), now, session.expires))
     return secret, session
 
@@ -110,3 +137,21 @@ def new_session(engine: Engine, tx: Transaction, person: str) -> tuple[str, Sess
 def sign_out(engine: Engine, session: Session) -> None:
     """Ends a session."""
     engine.store.write(lambda tx: tx.delete_record("session", session.id))
+
+
+_BROWSERS = (
+    ("Firefox/", "Firefox"),
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"))  # fmt: skip
+
+
+def device(request: Request) -> str:
+    """``Firefox on Linux``: what a person recognises a session of theirs by."""
+    agent = request.headers.get("user-agent", "")
+    browser = next((name for mark, name in _BROWSERS if mark in agent), "a browser")
+    system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+    return f"{browser} on {system}" if system else browser

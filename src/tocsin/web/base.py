@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from tocsin import __version__
+from tocsin.engine import overview
+from tocsin.engine.administration import administer
+from tocsin.engine.changes import CHANGES
 from tocsin.engine.commands import COMMANDS, Command
 from tocsin.engine.engine import Engine
 from tocsin.engine.receiving import Integration
+from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
+from tocsin.identity.sessions import Session
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import humanize, to_iso
+from tocsin.kernel.clock import Instant, humanize, to_datetime, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, NotFound, Refused, TocsinError, Unauthenticated, Unusable
+from tocsin.kernel.redact import mask
+from tocsin.oncall.walltime import zone_of
 from tocsin.web import auth
+from tocsin.web.forms import fields_of, from_form, from_json
+from tocsin.web.security import Network, Throttle, client_address, read_form
 
-CSP = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+SAID = "tocsin_said"
+"""The cookie with a sentence for the next page: what was just done."""
 
 
 def problem(error: TocsinError) -> JSONResponse:
@@ -33,7 +46,7 @@ def problem(error: TocsinError) -> JSONResponse:
         "type": "about:blank",
         "title": type(error).__name__,
         "status": error.status,
-        "detail": error.sentence,
+        "detail": mask(error.sentence),
     }
     if isinstance(error, Unusable) and error.where:
         body["where"] = error.where
@@ -50,17 +63,90 @@ def incident_json(incident: Incident) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.to_builtins(incident)
     for name in ("policy", "reminded", "runs", "failed"):
         body.pop(name)
-    for name in [name for name in body if name.endswith(("_at", "_from"))]:
+    for name in [name for name in body if name.endswith(("_at", "_from")) and isinstance(body[name], int)]:
         body[name] = to_iso(body[name]) if body[name] else None
     body["name"] = incident.name
     return body
 
 
-class Web:
-    """The engine, the templates and the ones who wait for news."""
+class Visit:
+    """One request to a page by somebody who is signed in: who, which form, and how to answer."""
 
-    def __init__(self, engine: Engine, *, phone: Any = None, label: str = "") -> None:
-        self.engine, self.phone, self.label = engine, phone, label
+    def __init__(
+        self, web: Web, request: Request, principal: Principal, session: Session, form: FormData
+    ) -> None:
+        self.web, self.request, self.principal, self.session, self.form = (
+            web,
+            request,
+            principal,
+            session,
+            form,
+        )
+        self.engine = web.engine
+        self.now = self.engine.clock.now()
+        self.directory = self.engine.directory()
+        person = self.directory.people.get(principal.person)
+        self.zone = person.zone if person else "UTC"
+
+    @property
+    def posting(self) -> bool:
+        return self.request.method == "POST"
+
+    def part(self, name: str) -> str:
+        """A piece of the address."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str:
+        """A parameter of the address."""
+        return self.request.query_params.get(name, "")
+
+    def may(self, verb: str) -> bool:
+        """Whether the page offers something; the change itself asks again."""
+        return authorize(self.principal, verb).allowed
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page of the signed-in part: with navigation, banner, and what was just said."""
+        said = unquote(self.request.cookies.get(SAID, ""))[:500]
+        answer = self.web.page(
+            template, self.request, status, session=self.session, said=said, me=self.principal, zone=self.zone, name=self.directory.name,
+            may=self.may, banner=overview.banner(self.engine), **values,
+        )  # fmt: skip
+        if said:
+            answer.delete_cookie(SAID)
+        return answer
+
+    def go(self, path: str, said: str = "") -> Response:
+        """Sends the browser on, with a sentence for the next page."""
+        answer = RedirectResponse(path, 303)
+        if said:
+            answer.set_cookie(
+                SAID, quote(said[:500]), max_age=60, httponly=True, samesite="lax", secure=self.web.secure
+            )
+        return answer
+
+    def act(self, *verbs: str, **fixed: Any) -> dict[str, Any]:
+        """Makes the change that the form names, if the page has such a form; ``fixed`` comes from the address."""
+        verb = str(self.form.get("verb", ""))
+        if verb not in verbs:
+            raise NotFound(f"this page has no form {verb[:40]!r}")
+        kind = CHANGES[verb]
+        change = from_form(kind, self.form, zone=self.zone, now=self.now, **{
+            name: value for name, value in fixed.items() if name in fields_of(kind)
+        })  # fmt: skip
+        return administer(self.engine, self.principal, change)
+
+
+Handler = Callable[[Visit], Response]
+
+
+class Web:
+    """The engine, the templates and the ones who wait for news. ``trusted`` are the proxies whose word counts."""
+
+    def __init__(
+        self, engine: Engine, *, phone: Any = None, label: str = "", trusted: Sequence[Network] = ()
+    ) -> None:
+        self.engine, self.phone, self.label, self.trusted = engine, phone, label, tuple(trusted)
+        self.secure = engine.public_url.startswith("https://")
         self.templates = Environment(
             loader=PackageLoader("tocsin.web"),
             autoescape=True,
@@ -69,10 +155,14 @@ class Web:
             lstrip_blocks=True,
         )
         self.templates.filters.update(
-            iso=to_iso, human=humanize, words=lambda text: str(text).replace("_", " ")
-        )
+            iso=to_iso, human=humanize, words=lambda text: str(text).replace("_", " "), local=local_text,
+            field=field_text, day=lambda at, zone: local_text(at, zone)[:-6],
+        )  # fmt: skip
         self.wakers: set[asyncio.Event] = set()
         self.event_loop: asyncio.AbstractEventLoop | None = None
+        self.sign_ins = Throttle(engine.clock, 10)
+        self.sign_ins_from = Throttle(engine.clock, 60)
+        self.reports = Throttle(engine.clock, 5)
         engine.store.subscribe(self._committed)
 
     def _committed(self) -> None:
@@ -84,7 +174,12 @@ class Web:
         for waker in self.wakers:
             waker.set()
 
+    def from_where(self, request: Request) -> str:
+        """The address a request came from, trusted proxies seen through."""
+        return client_address(request, self.trusted)
+
     def page(self, template: str, request: Request, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page; one without ``session`` has no navigation."""
         session = values.pop("session", None)
         html = self.templates.get_template(template).render(
             session=session,
@@ -92,28 +187,51 @@ class Web:
             label=self.label,
             version=__version__,
             now=self.engine.clock.now(),
-            **values,
+            path=request.url.path,
+            phone_pane=self.phone is not None,
+            **({"said": "", "banner": [], "me": None, "may": lambda verb: False} | values),
         )
-        return HTMLResponse(
-            html,
-            status,
-            {
-                "Content-Security-Policy": CSP,
-                "Referrer-Policy": "no-referrer",
-                "X-Content-Type-Options": "nosniff",
-                "Cache-Control": "no-store",
-            },
-        )
+        return HTMLResponse(html, status)
+
+    def route(self, path: str, handler: Handler, *, form: bool = False) -> Route:
+        """The address of a signed-in page; ``handler`` runs in a thread, ``form`` lets it take POST."""
+
+        async def answer(request: Request) -> Response:
+            posted = await read_form(request) if request.method == "POST" else FormData()
+            return await run_in_threadpool(self._visit, request, posted, handler)
+
+        return Route(path, answer, methods=["GET", "POST"] if form else ["GET"])
+
+    def _visit(self, request: Request, form: FormData, handler: Handler) -> Response:
+        session = auth.session_of(self.engine, request)
+        if session is None:
+            if request.method != "GET":
+                return RedirectResponse("/sign-in", 303)
+            return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
+        principal = auth.principal_of(self.engine, request, csrf=str(form.get("csrf", "")))
+        return handler(Visit(self, request, principal, session, form))
 
     async def signed_in(self, request: Request) -> tuple[Principal, Any] | Response:
+        """(principal, session), or the way to the sign-in page."""
         session = await run_in_threadpool(auth.session_of, self.engine, request)
         if session is None:
             return RedirectResponse("/sign-in", 303)
-        form = await request.form() if request.method == "POST" else {}
+        form = await read_form(request) if request.method == "POST" else FormData()
         principal = await run_in_threadpool(
             lambda: auth.principal_of(self.engine, request, csrf=str(form.get("csrf", "")))
         )
         return principal, session
+
+
+def local_text(at: Instant, zone: str) -> str:
+    """``Mon 2 Mar 09:00`` in a zone."""
+    moment = to_datetime(at, zone_of(zone))
+    return f"{moment:%a} {moment.day} {moment:%b %H:%M}"
+
+
+def field_text(at: Instant, zone: str) -> str:
+    """An instant as the value of a date-and-time field."""
+    return f"{to_datetime(at, zone_of(zone)):%Y-%m-%dT%H:%M}"
 
 
 def names_of(engine: Engine, directory: Directory) -> dict[str, str]:
@@ -124,12 +242,14 @@ def names_of(engine: Engine, directory: Directory) -> dict[str, str]:
     return names | {service.id: service.name for service in directory.services.values()}
 
 
-def command_from(verb: str, values: Mapping[str, Any]) -> Command:
-    """The command of a verb with its fields; raises :class:`Unusable` with what is wrong."""
+def command_from(verb: str, values: Mapping[str, Any], **fixed: Any) -> Command:
+    """The command of a verb from JSON; raises :class:`Unusable` with what is wrong."""
+    return from_json(command_kind(verb), values, **fixed)
+
+
+def command_kind(verb: str) -> type[Command]:
+    """The struct of a verb; raises :class:`NotFound` with those there are."""
     kind = COMMANDS.get(verb)
     if kind is None:
         raise NotFound(f"there is no verb {verb[:40]!r}; there are {', '.join(sorted(COMMANDS))}")
-    try:
-        return msgspec.convert(dict(values), kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise Unusable(f"the command {verb} cannot be read: {error}", "$") from None
+    return kind

@@ -2,40 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from tocsin import __version__
 from tocsin.engine.engine import Engine
-from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
+from tocsin.kernel.errors import TocsinError, Unauthenticated, Unusable, UnusableMany
+from tocsin.kernel.ports import Replies as Reading
 from tocsin.kernel.redact import mask
 from tocsin.web.api import add_api
 from tocsin.web.base import Web, problem
+from tocsin.web.incident_pages import IncidentPages
 from tocsin.web.intake import Intake
+from tocsin.web.integration_pages import IntegrationPages
 from tocsin.web.live import Live
+from tocsin.web.oncall_pages import OncallPages
 from tocsin.web.pages import Pages
+from tocsin.web.people_pages import PeoplePages
+from tocsin.web.quiet_pages import QuietPages
+from tocsin.web.replies import Replies
+from tocsin.web.report_pages import ReportPages
+from tocsin.web.security import DOCS_CSP, SecurityHeaders, networks
+from tocsin.web.service_pages import ServicePages
 
 HERE = Path(__file__).parent
+MACHINES = ("/api", "/v2", "/in/")
+"""addresses whose errors are for programs, whatever they accept"""
 
 
-def build_app(engine: Engine, *, phone: Any = None, label: str = "") -> FastAPI:
-    """The application for one engine. ``label`` is shown on every page (the demonstration says that its clock runs fast)."""
-    web = Web(engine, phone=phone, label=label)
+def build_app(
+    engine: Engine,
+    *,
+    phone: Any = None,
+    label: str = "",
+    trusted_proxies: Sequence[str] = (),
+    answers: Reading | None = None,
+) -> FastAPI:
+    """The application for one engine. ``label`` is shown on every page (the demonstration says that its clock runs fast).
+
+    ``trusted_proxies``: networks whose ``X-Forwarded-For`` is believed; empty: nobody's. ``answers``: reads what a
+    telephony provider sends back.
+    """
+    web = Web(engine, phone=phone, label=label, trusted=networks(trusted_proxies))
     app = FastAPI(
         title="Tocsin", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
     )
+    app.add_middleware(SecurityHeaders, https=web.secure)
 
     @app.exception_handler(TocsinError)
     async def refused(request: Request, error: TocsinError) -> Response:
-        if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(
-            ("/api", "/v2", "/in")
-        ):
+        if for_people(request):
+            if isinstance(error, Unauthenticated):
+                return web.page("sign_in.html", request, 401, error=mask(error.sentence), next="")
             return web.page(
                 "message.html", request, error.status, title="That did not work", text=mask(error.sentence)
             )
@@ -43,15 +70,43 @@ def build_app(engine: Engine, *, phone: Any = None, label: str = "") -> FastAPI:
             return problem(Unusable(mask(error.sentence), error.faults[0].where))
         return problem(error)
 
-    @app.get("/api/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/api/openapi.json", title="Tocsin API", swagger_js_url="/static/vendor/swagger-ui-bundle.js",
-            swagger_css_url="/static/vendor/swagger-ui.css", swagger_favicon_url="/static/icon.svg",
-        )  # fmt: skip
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return problem(Unusable(f"{where}: {first['msg']}", where))
 
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        if for_people(request):
+            text = "There is no such page." if error.status_code == 404 else str(error.detail)
+            return web.page("message.html", request, error.status_code, title="Not here", text=text)
+        body = {
+            "type": "about:blank",
+            "title": str(error.detail),
+            "status": error.status_code,
+            "detail": str(error.detail),
+        }
+        return JSONResponse(body, error.status_code, error.headers, media_type="application/problem+json")
+
+    def for_people(request: Request) -> bool:
+        return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(MACHINES)
+
+    async def docs(request: Request) -> Response:
+        answer = web.page("api_docs.html", request)
+        answer.headers["content-security-policy"] = DOCS_CSP
+        return answer
+
+    app.router.routes[:0] = (
+        Replies(web, answers).routes() + Intake(web).routes()
+    )  # first: a flood of alerts looks at no other address
     add_api(app, web)
-    for part in (Intake(web), Pages(web), Live(web)):
+    parts = (
+        Pages(web), IncidentPages(web), PeoplePages(web), OncallPages(web), ServicePages(web), IntegrationPages(web),
+        QuietPages(web), ReportPages(web), Live(web),
+    )  # fmt: skip
+    for part in parts:
         app.router.routes.extend(part.routes())
+    app.router.routes.append(Route("/api/docs", docs))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     return app

@@ -1,0 +1,123 @@
+"""Integrations: each with its snippet to paste, its last requests, a test; routes; links to the report form."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route as Address
+
+from tocsin.alerts.routing import Route
+from tocsin.engine import overview
+from tocsin.engine.receiving import Integration
+from tocsin.engine.reporting import ReportKey
+from tocsin.engine.ways_in import Tested, WaysIn, source_of
+from tocsin.identity.authorize import authorize
+from tocsin.identity.principals import Principal
+from tocsin.identity.vault import unseal
+from tocsin.intake.sources import SOURCES
+from tocsin.kernel.clock import humanize
+from tocsin.kernel.codec import decode
+from tocsin.kernel.errors import Forbidden, NotFound, TocsinError, Unusable
+from tocsin.web.base import Visit, Web
+
+
+class IntegrationPages:
+    """One method for each page."""
+
+    def __init__(self, web: Web) -> None:
+        self.web = web
+        self.ways_in = WaysIn(web.engine)
+
+    def routes(self) -> list[Address]:
+        """The addresses of integrations."""
+        route = self.web.route
+        return [
+            route("/integrations", self.integrations, form=True),
+            route("/integrations/{integration}", self.integration, form=True),
+        ]
+
+    def integrations(self, visit: Visit) -> Response:
+        """Every way in, routes in their order, links to the report form."""
+        error = ""
+        if visit.posting:
+            try:
+                answer = visit.act(
+                    "add_integration", "add_route", "remove_route", "add_report_key", "remove_report_key"
+                )
+                if visit.form.get("verb") == "add_integration":
+                    return visit.go(
+                        f"/integrations/{answer['id']}", "Made. Paste this at the sender, then send a test."
+                    )
+                return visit.go("/integrations", "Saved.")
+            except TocsinError as refused:
+                error = refused.sentence
+        everything = overview.integration_rows(visit.engine)
+        routes = [decode(row.body, Route) for row in overview.records_of(visit.engine, "route")]
+        keys = [decode(row.body, ReportKey) for row in overview.records_of(visit.engine, "report_key")]
+        owns = visit.may("integrations")
+        return visit.page(
+            "integrations.html", 400 if error else 200, error=error, owns=owns, sources=SOURCES, integrations=everything,
+            states={id: self._state(one) for id, one in everything.items()}, routes=routes, shown=str,
+            services=sorted(visit.directory.services.values(), key=lambda one: one.name.casefold()),
+            policies=list(visit.directory.escalation_policies.values()),
+            report_links=[(one, self._report_link(visit, one)) for one in keys] if owns else [],
+        )  # fmt: skip
+
+    def _state(self, integration: Integration) -> str:
+        rows = self.ways_in.requests(integration.id, 1)
+        return (
+            f"last heard of {humanize(self.web.engine.clock.now() - rows[0].received_at)} ago"
+            if rows
+            else "never heard of"
+        )
+
+    def _report_link(self, visit: Visit, key: ReportKey) -> str:
+        return (
+            f"{visit.engine.public_url}/report/{unseal(visit.engine.secret, key.sealed, f'report/{key.id}')}"
+        )
+
+    def integration(self, visit: Visit) -> Response:
+        """One way in. The key and the bodies of requests are for owners: they are secrets."""
+        id, error, tested = visit.part("integration"), "", None
+        integration = overview.integration_rows(visit.engine).get(id)
+        if integration is None:
+            raise NotFound(f"there is no integration {id[:60]}")
+        if visit.posting:
+            verb = str(visit.form.get("verb", ""))
+            try:
+                if verb == "test_integration":
+                    tested = send_test(
+                        self.ways_in, visit.principal, id, page=visit.form.get("page") == "yes"
+                    )
+                else:
+                    visit.act("change_integration", "rotate_key", "remove_integration", integration=id)
+                    if verb == "remove_integration":
+                        return visit.go("/integrations", f"{integration.name} is removed.")
+                    return visit.go(
+                        f"/integrations/{id}",
+                        "The old key is refused from now on." if verb == "rotate_key" else "Saved.",
+                    )
+            except TocsinError as refused:
+                error = refused.sentence
+        owns = visit.may("integrations")
+        source = source_of(integration)
+        return visit.page(
+            "integration.html", 400 if error else 200, error=error, tested=tested, one=integration, source=source, owns=owns,
+            requests=self.ways_in.requests(id, 20), snippet=self._snippet(integration) if owns else "",
+            services=sorted(visit.directory.services.values(), key=lambda one: one.name.casefold()),
+            teams=sorted(visit.directory.teams.values(), key=lambda one: one.name.casefold()),
+            policies=list(visit.directory.escalation_policies.values()),
+        )  # fmt: skip
+
+    def _snippet(self, integration: Integration) -> str:
+        try:
+            return self.ways_in.snippet(integration)
+        except Unusable:
+            return ""  # made before copies of keys were kept: the page offers a new key
+
+
+def send_test(ways_in: WaysIn, principal: Principal, integration: str, *, page: bool) -> Tested:
+    """Sends an integration's own test body through its door; raises :class:`Forbidden` unless the principal may."""
+    decision = authorize(principal, "test_integration")
+    if not decision.allowed:
+        raise Forbidden(decision.reason)
+    return ways_in.send_test(integration, page=page)

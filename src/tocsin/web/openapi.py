@@ -1,0 +1,229 @@
+"""The OpenAPI 3.1 document, written from the tables of endpoints and the structs that they take and answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from tocsin.engine.commands import COMMANDS, Command
+from tocsin.identity.authorize import who_may
+from tocsin.identity.tokens import IMPLIES
+from tocsin.incidents.incident import Incident
+from tocsin.web import views as v
+from tocsin.web.endpoints import READS, WRITES, Read, Write
+from tocsin.web.forms import INSTANTS, fields_of
+
+REF = "#/components/schemas/{name}"
+HIDDEN = ("policy", "reminded", "runs", "failed")
+"""what an incident keeps for itself"""
+VERBS = {"severity": "raise_severity", "move": "update", "protocol": "step", "task_add": "add_task"}
+"""commands that the table of who may knows by another name"""
+NAMES = {bool: "boolean", int: "integer", str: "string"}
+ERRORS = {
+    400: "it cannot be read, and where", 401: "nobody known asks", 403: "who asks may not; who may", 404: "there is no such thing, or none that you may see",
+    409: "not in the present state; what is allowed", 422: "this Idempotency-Key was used for another request", 429: "too often", 503: "full for now; Retry-After says when again",
+}  # fmt: skip
+ABOUT = """\
+Everything that a page can do. Send `Authorization: Bearer TOKEN`; make tokens on the account page. A token may do what its
+scopes say, and never more than the person it belongs to. Restricted incidents do not exist for those who are not members.
+
+Times are RFC 3339. Errors are problem documents (RFC 9457) with a sentence for people in `detail`. A POST with an
+`Idempotency-Key` can be sent again: the same request answers as before, another is 422. Keys are kept for seven days; what
+is shown once (tokens, keys, links) is not repeated."""
+
+
+def document(title: str, version: str) -> dict[str, Any]:
+    """The whole document as plain data."""
+    kinds: list[type] = [Incident, v.Problem, v.Done, v.TestResult]
+    kinds += [one.answer for one in READS] + [one.answer for one in WRITES] + [one.change for one in WRITES]
+    kinds += list(COMMANDS.values())
+    kinds = list(dict.fromkeys(kinds))
+    refs, components = msgspec.json.schema_components(kinds, ref_template=REF)
+    names = {kind: ref["$ref"].rsplit("/", 1)[1] for kind, ref in zip(kinds, refs, strict=True)}
+    for kind in [*COMMANDS.values(), *(one.change for one in WRITES)]:
+        _times(components[names[kind]])
+    _incident(components[names[Incident]])
+    paths: dict[str, dict[str, Any]] = {}
+    for one in READS:
+        _add(paths, one.path, "GET", _read(one, names))
+    for write in WRITES:
+        _add(paths, write.path, write.method, _write(write, names, components))
+    _incidents(paths, names, components)
+    _others(paths)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": ABOUT},
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": scopes_text()},
+                "session": {"type": "apiKey", "in": "cookie", "name": "tocsin_session", "description": "A signed-in browser; whatever changes something sends the page's token as X-CSRF-Token."},
+            },
+        },
+    }  # fmt: skip
+
+
+def scopes_text() -> str:
+    """The scopes and what each brings with it."""
+    lines = [
+        f"`{scope}`" + (f" (with {', '.join(sorted(brings - {scope}))})" if brings - {scope} else "")
+        for scope, brings in IMPLIES.items()
+    ]
+    return "An API token. Scopes: " + ", ".join(lines) + ". The scope an address needs stands with it."
+
+
+def _add(paths: dict[str, dict[str, Any]], path: str, method: str, operation: dict[str, Any]) -> None:
+    words = re.sub(r"[^a-z0-9]+", "_", path.removeprefix("/api/v1").lower()).strip("_")
+    operation["operationId"] = f"{method.lower()}_{words}"
+    operation["parameters"] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _pieces(path)
+    ] + operation.get("parameters", [])
+    paths.setdefault(path, {})[method.lower()] = operation
+
+
+def _pieces(path: str) -> list[str]:
+    return re.findall(r"{(\w+)}", path)
+
+
+def _operation(
+    tag: str, summary: str, verb: str, answer: dict[str, Any], status: int = 200
+) -> dict[str, Any]:
+    scopes = sorted({scope for _, scope in who_may(verb)})
+    people = " or ".join(dict.fromkeys(who for who, _ in who_may(verb)))
+    responses: dict[str, Any] = {
+        str(status): {"description": "done", "content": {"application/json": {"schema": answer}}}
+    }
+    for code, meaning in ERRORS.items():
+        schema = {"$ref": REF.format(name="Problem")}
+        responses[str(code)] = {
+            "description": meaning,
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+    return {
+        "tags": [tag], "summary": summary, "description": f"For {people}. Scope: {' or '.join(scopes)}.",
+        "security": [*({"bearer": [scope]} for scope in scopes), {"session": []}], "responses": responses,
+    }  # fmt: skip
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": REF.format(name=name)}
+
+
+def _read(one: Read, names: dict[type, str]) -> dict[str, Any]:
+    operation = _operation(one.tag, one.summary, "view", _ref(names[one.answer]))
+    operation["parameters"] = [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": meaning,
+            "schema": {"type": NAMES[kind]},
+        }
+        for name, (kind, meaning) in one.query.items()
+    ]
+    return operation
+
+
+def _write(one: Write, names: dict[type, str], components: dict[str, Any]) -> dict[str, Any]:
+    status = 201 if one.verb == "report" else 200
+    operation = _operation(one.tag, one.summary, one.verb, _ref(names[one.answer]), status)
+    _body(operation, components[names[one.change]], {*_pieces(one.path), *one.fixed}, one.change)
+    return operation
+
+
+def _body(
+    operation: dict[str, Any], schema: dict[str, Any], fixed: set[str], kind: type[msgspec.Struct]
+) -> None:
+    """The body without what stands in the address, and the idempotency key."""
+    properties = {name: value for name, value in schema["properties"].items() if name not in fixed}
+    operation["parameters"] = [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "maxLength": 200},
+        }
+    ]
+    if set(fields_of(kind)) - fixed:
+        required = [name for name in schema["required"] if name not in fixed]
+        body = {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
+        operation["requestBody"] = {
+            "required": bool(required),
+            "content": {"application/json": {"schema": body}},
+        }
+
+
+def _incidents(paths: dict[str, dict[str, Any]], names: dict[type, str], components: dict[str, Any]) -> None:
+    base = "/api/v1/incidents"
+    declare = _operation("incidents", "Declare an incident", "declare", _ref(names[v.Done]), 201)
+    _body(declare, components[names[COMMANDS["declare"]]], set(), COMMANDS["declare"])
+    _add(paths, base, "POST", declare)
+    _add(
+        paths,
+        f"{base}/{{reference}}",
+        "GET",
+        _operation("incidents", "One incident, by id or number", "view", _ref(names[Incident])),
+    )
+    export = _operation(
+        "incidents", "The facts as stored, one a line; tocsin verify checks them", "view", {"type": "string"}
+    )
+    export["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": {"type": "string"}}}
+    _add(paths, f"{base}/{{reference}}/export", "GET", export)
+    for verb, kind in COMMANDS.items():
+        if verb != "declare":
+            operation = _operation("commands", _summary(kind), VERBS.get(verb, verb), _ref(names[v.Done]))
+            _body(operation, components[names[kind]], {"incident"}, kind)
+            _add(paths, f"{base}/{{reference}}/commands/{verb}", "POST", operation)
+    test = _operation("integrations", "Send an integration's own test; cleared in the same breath unless page is true", "test_integration", _ref(names[v.TestResult]))  # fmt: skip
+    test["requestBody"] = {"required": False, "content": {"application/json": {"schema": {"type": "object", "properties": {"page": {"type": "boolean"}}}}}}  # fmt: skip
+    _add(paths, "/api/v1/integrations/{integration}/test", "POST", test)
+
+
+def _others(paths: dict[str, dict[str, Any]]) -> None:
+    """What answers with something else than JSON."""
+    events = _operation(
+        "live", "Live changes as server-sent events, resumable by Last-Event-ID", "view", {"type": "string"}
+    )
+    events["responses"]["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    _add(paths, "/api/v1/events", "GET", events)
+    for path, summary in (
+        ("/healthz", "Alive"), ("/readyz", "Can accept and commit; lateness does not make it red"), ("/metrics", "Prometheus metrics"),
+    ):  # fmt: skip
+        plain = {"description": "ok", "content": {"text/plain": {"schema": {"type": "string"}}}}
+        _add(
+            paths,
+            path,
+            "GET",
+            {"tags": ["operations"], "summary": summary, "security": [], "responses": {"200": plain}},
+        )
+
+
+def _summary(kind: type[Command]) -> str:
+    own = (kind.__doc__ or "").strip().split("\n")[0]
+    return own if kind.__doc__ and kind.__doc__ != Command.__doc__ else kind.__name__
+
+
+def _times(schema: dict[str, Any]) -> None:
+    for name in INSTANTS & set(schema["properties"]):
+        if schema["properties"][name].get("type") == "integer":
+            schema["properties"][name] = {
+                "type": "string", "format": "date-time", "description": schema["properties"][name].get("description", "RFC 3339"),
+            }  # fmt: skip
+
+
+def _incident(schema: dict[str, Any]) -> None:
+    """As :func:`tocsin.web.base.incident_json` shows it; times within roles, tasks and milestones are microseconds."""
+    for name in HIDDEN:
+        schema["properties"].pop(name, None)
+    for name in schema["properties"]:
+        if name.endswith(("_at", "_from")) and schema["properties"][name].get("type") == "integer":
+            schema["properties"][name] = {"type": ["string", "null"], "format": "date-time"}
+    schema["properties"]["name"] = {"type": "string", "description": "INC-123"}

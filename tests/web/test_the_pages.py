@@ -1,0 +1,267 @@
+"""What people do on the pages, over HTTP: contacts proved by a code, shifts taken, accounts made, reports sent."""
+
+import re
+
+import pytest
+from people_at_the_door import Visitor, asks, forms_on
+
+from tocsin.engine.changes import CHANGES
+from tocsin.engine.commands import COMMANDS
+from tocsin.kernel.clock import DAY, HOUR, to_iso
+from tocsin.web.endpoints import WRITES
+
+
+@pytest.mark.semantics(15)
+def test_a_contact_wakes_nobody_until_its_code_came_back(site):
+    me = Visitor(site, "bilal")
+    me.post("/people/bilal", verb="add_contact", kind="console", address="bilal-2", label="second phone")
+    contact = site.tocsin.engine.directory().people["bilal"].contacts[-1]
+    assert contact.tested_at == 0
+    assert me.post("/people/bilal", verb="test_contact", contact=contact.id).status_code == 303
+    message = site.wait_for(lambda: next((m for m in site.tocsin.phone.messages if m.to == "bilal-2"), None))
+    code = re.search(r"code is (\d{6})", message.text)[1]
+
+    wrong = me.post(
+        "/people/bilal",
+        verb="confirm_contact",
+        contact=contact.id,
+        code="000000" if code != "000000" else "1",
+    )
+    assert wrong.status_code == 303
+    assert site.tocsin.engine.directory().people["bilal"].contacts[-1].tested_at == 0
+    me.post("/people/bilal", verb="confirm_contact", contact=contact.id, code=code)
+    proved = site.tocsin.engine.directory().people["bilal"].contacts[-1]
+    assert proved.tested_at > 0
+    assert proved.verified_at > 0
+
+
+def test_a_code_cannot_be_guessed_by_trying(site):
+    me = asks(site, "bilal")
+    me("POST", "/api/v1/people/bilal/test")
+    contact = site.tocsin.engine.directory().people["bilal"].contacts[0].id
+    path = f"/api/v1/people/bilal/contacts/{contact}/confirm"
+    answers = [me("POST", path, json={"code": f"x{n}"}).status_code for n in range(7)]
+    assert answers == [200] * 5 + [409] * 2
+
+
+def test_a_responder_takes_a_shift_but_gives_none_away(site):
+    start = site.tocsin.engine.clock.now() + HOUR
+    me, owner = asks(site, "bilal"), asks(site, "anna")
+    schedule = next(iter(site.tocsin.engine.directory().schedules))
+    path = f"/api/v1/schedules/{schedule}/overrides"
+    span = {"start": to_iso(start), "end": to_iso(start + HOUR)}
+    assert me("POST", path, json={**span, "person": "dmitri"}).status_code == 403
+    made = me("POST", path, json=span)
+    assert made.status_code == 200
+    assert site.tocsin.engine.directory().on_call(schedule, start).person == "bilal"
+    assert asks(site, "dmitri")("DELETE", f"/api/v1/overrides/{made.json()['id']}").status_code == 403
+    assert owner("POST", path, json={**span, "person": "dmitri"}).status_code == 200
+    assert site.tocsin.engine.directory().on_call(schedule, start).person == "dmitri"
+
+
+def test_leave_says_which_shifts_nobody_would_answer(site):
+    directory, now = site.tocsin.engine.directory(), site.tocsin.engine.clock.now()
+    holder = next(p for s in directory.schedules if (p := directory.on_call(s, now).person))
+    answer = asks(site, holder)(
+        "POST", "/api/v1/leave", json={"start": to_iso(now), "end": to_iso(now + DAY)}
+    )
+    assert "on call in that time" in answer.json()["warning"]
+
+
+def test_the_calendar_feed_needs_its_token_and_answers_304_when_nothing_changed(site):
+    me = Visitor(site, "chiara")
+    assert me.get("/oncall/mine.ics").status_code == 401
+    me.post("/account", verb="new_feed_token")
+    address = re.search(r"/oncall/mine\.ics\?token=[\w-]+", me.get("/account").text)[0]
+    feed = me.get(address)
+    assert feed.headers["content-type"].startswith("text/calendar")
+    assert feed.text.startswith("BEGIN:VCALENDAR\r\n")
+    assert feed.text.count("BEGIN:VEVENT") == feed.text.count("END:VEVENT") > 0
+    again = me.client.get(address, headers={"If-None-Match": feed.headers["etag"]})
+    assert (again.status_code, again.text) == (304, "")
+    me.post("/account", verb="new_feed_token")
+    assert me.get(address).status_code == 401, "a new address ends the old one"
+
+
+def test_an_owner_adds_somebody_who_signs_in_once_by_the_link_and_sets_a_password(site):
+    owner = Visitor(site, "anna")
+    owner.post(
+        "/people",
+        verb="add_person",
+        name="Noor Haddad",
+        email="noor@fernhill.example",
+        role="responder",
+        zone="UTC",
+    )
+    shown = owner.post("/people/noor-haddad", verb="make_sign_in_link").text
+    link = re.search(r"/sign-in/[\w-]+", shown)[0]
+    client = Visitor(site, "noor-haddad").client
+    client.cookies.clear()
+    assert "signs you in" in client.get(link).text
+    assert client.post(link).headers["location"] == "/account"
+    assert client.post(link).status_code == 404, "the link works once"
+    csrf = re.search(r'name="csrf" value="([^"]+)"', client.get("/account").text)[1]
+    assert (
+        client.post("/account", data={"csrf": csrf, "verb": "change_password", "new": "short"}).status_code
+        == 400
+    )
+    fine = {"csrf": csrf, "verb": "change_password", "new": "a few words in a row"}
+    assert client.post("/account", data=fine).status_code == 303
+    assert client.post("/account", data=fine).status_code == 400, "from now on the present one is asked for"
+    signed = client.post("/sign-in", data={"login": "noor@fernhill.example", "password": fine["new"]})
+    assert signed.headers["location"] == "/"
+
+
+def test_a_deactivated_person_loses_sessions_and_tokens_at_once(site):
+    owner, gone, token = Visitor(site, "anna"), Visitor(site, "farid"), asks(site, "farid")
+    assert gone.get("/").status_code == 200
+    owner.post("/people/farid", verb="change_person", active="no")
+    assert gone.get("/").status_code == 303
+    assert token("GET", "/api/v1/incidents").status_code == 401
+
+
+def test_the_last_owner_stays_owner(site):
+    refused = asks(site, "anna")("PATCH", "/api/v1/people/anna", json={"role": "responder"})
+    assert refused.status_code == 409
+    assert "last owner" in refused.json()["detail"]
+
+
+def test_sessions_are_listed_and_ended_by_their_owner_alone(site):
+    here, there = Visitor(site, "chiara"), Visitor(site, "chiara")
+    stranger = asks(site, "bilal")
+    assert stranger("DELETE", f"/api/v1/sessions/{there.session.id}").status_code == 404
+    here.post("/account", verb="revoke_session", session=here.session.id, others="yes")
+    assert there.get("/").status_code == 303
+    assert here.get("/").status_code == 200
+
+
+@pytest.mark.semantics(24)
+def test_a_stakeholder_reports_and_hears_what_happens_next(site):
+    her = Visitor(site, "lena")
+    assert her.get("/declare").status_code == 200
+    assert her.post("/declare", verb="declare", title="x").status_code == 400
+    done = her.post(
+        "/report",
+        title="customers cannot pay",
+        detected_how="ticket",
+        service="payments",
+        who="Ms Ode, ticket 88",
+    )
+    assert "INC-1" in done.text
+    assert "being paged" in done.text
+    incident = asks(site, "anna")("GET", "/api/v1/incidents/INC-1").json()
+    assert (incident["detected_how"], incident["detected_by"], incident["by"]) == (
+        "ticket",
+        "Ms Ode, ticket 88",
+        "lena",
+    )
+    assert incident["severity_state"] == "proposed"
+    assert (
+        asks(site, "lena")("POST", "/api/v1/incidents/INC-1/commands/note", json={"text": "x"}).status_code
+        == 403
+    )
+
+
+@pytest.mark.semantics(24)
+def test_a_report_link_works_without_an_account_until_it_is_withdrawn_and_not_without_limit(site):
+    owner = Visitor(site, "anna")
+    owner.post("/integrations", verb="add_report_key", name="support desk")
+    link = re.search(r"/report/[\w-]+", owner.get("/integrations").text)[0]
+    client = Visitor(site, "lena").client
+    client.cookies.clear()
+    first = client.post(link, data={"title": "the page is blank", "detected_how": "user_report"})
+    assert "INC-1" in first.text
+    assert "Chiara" not in first.text, "whoever has the link learns no names"
+    for n in range(4):
+        client.post(link, data={"title": f"blank {n}"})
+    assert client.post(link, data={"title": "blank again"}).status_code == 429
+    id = asks(site, "anna")("GET", "/api/v1/report-links").json()["links"][0]["id"]
+    asks(site, "anna")("DELETE", f"/api/v1/report-links/{id}")
+    assert client.get(link).status_code == 404
+
+
+def test_an_integration_is_made_shown_tested_and_its_old_key_refused(site):
+    owner = Visitor(site, "anna")
+    made = owner.post(
+        "/integrations", verb="add_integration", name="probe", source="pagerduty", service="payments"
+    )
+    page = owner.get(made.headers["location"]).text
+    key = re.search(r"routing_key&#34;: &#34;(\w{32})", page)[1]
+    tested = owner.post(made.headers["location"], verb="test_integration")
+    assert "went through the same door" in tested.text
+    assert "Test of this integration" in owner.get(made.headers["location"]).text
+    assert key not in Visitor(site, "bilal").get(made.headers["location"]).text, "the key is for owners"
+    owner.post(made.headers["location"], verb="rotate_key")
+    event = {
+        "routing_key": key,
+        "event_action": "trigger",
+        "payload": {"summary": "s", "source": "x", "severity": "info"},
+    }
+    assert owner.client.post("/v2/enqueue", json=event).status_code == 401
+
+
+def test_a_silence_by_page_has_author_and_reason_and_only_an_owner_or_the_commander_hides_a_p1(site):
+    me = Visitor(site, "farid")
+    fields = {"verb": "add_silence", "matchers": "component=search", "ends_at": "2099-01-01T00:00"}
+    assert "reason" in me.post("/silences", **fields).text
+    assert me.post("/silences", **fields, reason="known", covers_p1="yes").status_code == 400
+    assert me.post("/silences", **fields, reason="known").status_code == 303
+    silence = asks(site, "farid")("GET", "/api/v1/silences").json()["silences"][0]
+    assert (silence["author"], silence["reason"]) == ("farid", "known")
+    asks(site, "farid")("DELETE", f"/api/v1/silences/{silence['id']}")
+    assert asks(site, "farid")("GET", "/api/v1/silences").json()["silences"] == []
+
+
+def test_the_list_is_searched_filtered_and_turned_over(site):
+    for n in range(60):
+        site.api("POST", "/api/v1/incidents", json={"title": f"mailbox {n}", "severity": "P4"})
+    site.api("POST", "/api/v1/incidents", json={"title": "cellar flooded", "severity": "P3"})
+    me = Visitor(site, "chiara")
+    assert "cellar" in me.get("/incidents?q=flood").text
+    assert "mailbox" not in me.get("/incidents?q=flood").text
+    assert "mailbox" not in me.get("/incidents?severity=P3").text
+    first = me.get("/incidents?q=mailbox").text
+    older = re.search(r'href="(/incidents\?[^"]*before=[^"]+)"', first)[1].replace("&amp;", "&")
+    second = me.get(older).text
+    shown = [set(re.findall(r"INC-\d+", text)) for text in (first, second)]
+    assert not shown[0] & shown[1]
+    assert len(shown[0] | shown[1]) == 60
+
+
+def test_now_shows_what_i_owe_and_not_what_others_do(site):
+    site.alert("payments down", "pay-1")
+    site.api("POST", "/api/v1/incidents/INC-1/commands/acknowledge", json={})
+    assert "respond" in Visitor(site, "chiara").get("/").text
+    assert "Nothing is owed by you" in Visitor(site, "greta").get("/").text
+    mine = site.api("GET", "/api/v1/duties").json()["duties"]
+    assert {one["incident"] for one in mine} == {"INC-1"}
+
+
+def test_what_a_page_offers_is_what_is_legal_and_allowed_now(site):
+    site.alert("payments down", "pay-1")
+    page = Visitor(site, "chiara").get("/incidents/INC-1").text
+    assert {
+        "acknowledge",
+        "update",
+        "note",
+        "decision",
+        "assign_role",
+        "page",
+        "task_add",
+        "impact",
+        "milestone",
+    } <= forms_on(page)
+    assert "pause_clock" not in forms_on(page), "the clocks of a P1 never pause"
+    assert not forms_on(Visitor(site, "lena").get("/incidents/INC-1").text) & set(COMMANDS)
+
+
+def test_every_change_has_a_page_and_an_address_in_the_api():
+    from pathlib import Path
+
+    import tocsin.web
+
+    folder = Path(tocsin.web.__file__).parent / "templates"
+    text = "".join(path.read_text("utf-8") for path in folder.glob("*.html"))
+    on_pages = set(re.findall(r'form\("(\w+)"', text))
+    assert (set(CHANGES) | set(COMMANDS)) - on_pages == {"report"}, "the report form needs no verb"
+    assert {one.change.verb for one in WRITES} == set(CHANGES)
