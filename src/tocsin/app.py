@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import structlog
 
+from tocsin import __version__
 from tocsin.catalogue.people import Person
+from tocsin.engine import sealing
+from tocsin.engine.doctor import public_url_findings
 from tocsin.engine.engine import Engine, reply_key
 from tocsin.engine.loop import Loop
 from tocsin.engine.receiving import Integration
+from tocsin.engine.watching import Beater, Heartbeat, Watch
 from tocsin.identity.passwords import hash_password
 from tocsin.identity.sessions import SIGN_IN_LINK_LIFETIME, SignInLink, secret_id
 from tocsin.identity.tokens import key_hash, make_token
 from tocsin.identity.vault import seal
 from tocsin.incidents.organisation import demo_organisation, record_of, to_records
-from tocsin.kernel.clock import Clock, ScaledClock, SystemClock
+from tocsin.kernel.clock import Clock, ScaledClock, SharedClock, SystemClock, boot_id
 from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Refused, Unusable
 from tocsin.kernel.ports import Channel, RecordRow, Store
@@ -25,7 +32,7 @@ from tocsin.kernel.randomness import SystemRandomness, token, ulid
 from tocsin.policy.load import default_policy_text, load_policy
 from tocsin.providers.apprise import AppriseChannel
 from tocsin.providers.console import ConsoleChannel
-from tocsin.providers.egress import Egress, EgressConfig
+from tocsin.providers.egress import Egress, EgressConfig, judge
 from tocsin.providers.ntfy import NtfyChannel
 from tocsin.providers.pagerduty_out import PagerDutyChannel
 from tocsin.providers.slack import SlackChannel
@@ -34,6 +41,9 @@ from tocsin.providers.twilio import SmsChannel, TwilioConfig, TwilioReplies, Voi
 from tocsin.providers.webhook import WebhookChannel
 from tocsin.settings import Settings
 from tocsin.store import open_store
+from tocsin.store.sqlite import SqliteStore
+
+log = structlog.get_logger("tocsin")
 
 DEMO_FACTOR = 10
 """how much faster than the wall clock the demonstration's clock runs"""
@@ -53,36 +63,107 @@ class Tocsin(msgspec.Struct):
     notes: dict[str, str]
     answers: TwilioReplies | None = None
     """reads what the telephony provider sends back, where one is configured"""
+    beater: Beater | None = None
+    """the sign of life of a process without a loop"""
 
     def close(self) -> None:
         """Stops the loop, then closes the store."""
+        if self.beater is not None:
+            self.beater.stop()
         self.loop.stop()
         self.store.close()
 
 
-def build(settings: Settings) -> Tocsin:
-    """Puts the parts together and seeds an empty database. Raises :class:`TocsinError` with a sentence."""
+class Installation(msgspec.Struct):
+    """A store with its secret and clock, before anything runs on it."""
+
+    settings: Settings
+    store: Store
+    secret: bytes
+    clock: Clock
+
+
+def open_installation(settings: Settings, *, read_only: bool = False, migrate: bool = False) -> Installation:
+    """Opens the data folder and the database. ``read_only``: beside a running server. Raises :class:`TocsinError`."""
     folder = Path(settings.data)
     folder.mkdir(parents=True, exist_ok=True)
-    store = open_store(settings.database_url or str(folder))
-    store.migrate()
-    _own_database(store, settings.demo)
-    secret = key_file(folder)
-    clock: Clock = ScaledClock(DEMO_FACTOR) if settings.demo else SystemClock()
-    phone = ConsoleChannel()
-    engine = Engine(
-        store,
-        clock,
+    if read_only and not settings.database_url:
+        store: Store = SqliteStore(str(folder), read_only=True)
+    else:
+        store = open_store(settings.database_url or str(folder))
+    if migrate:
+        store.migrate()
+    shared = store.now() is not None if migrate or read_only else False
+    clock: Clock = SharedClock(lambda: store.now() or 0) if shared else SystemClock()
+    if settings.demo:
+        clock = ScaledClock(DEMO_FACTOR)
+    return Installation(settings, store, key_file(folder), clock)
+
+
+def engine_of(installation: Installation, phone: ConsoleChannel) -> Engine:
+    """The engine on an opened installation."""
+    settings = installation.settings
+    channels = channels_of(settings, phone, installation.clock, installation.secret)
+    return Engine(
+        installation.store,
+        installation.clock,
         SystemRandomness(),
-        channels_of(settings, phone, clock, secret),
-        secret=secret,
+        channels,
+        secret=installation.secret,
         public_url=settings.url,
     )
-    loop = Loop(engine, longest_sleep=0.2 if settings.demo else 1.0)
+
+
+def build(settings: Settings, kind: str = "serve") -> Tocsin:
+    """Puts the parts together and seeds an empty database. ``kind``: serve, worker or web.
+
+    Raises :class:`TocsinError` with a sentence.
+    """
+    if kind != "serve" and not settings.database_url:
+        raise Unusable(
+            f"tocsin {kind} shares one PostgreSQL with others; set TOCSIN_DATABASE_URL, or use tocsin serve",
+            "database_url",
+        )
+    installation = open_installation(settings, migrate=True)
+    store = installation.store
+    _own_database(store, settings.demo)
+    phone = ConsoleChannel()
+    engine = engine_of(installation, phone)
+    watch = heartbeat = None
+    if (
+        not settings.demo
+    ):  # the demonstration's clock runs fast, which would look like a clock that is being set
+        process = f"{socket.gethostname()}:{os.getpid()}"
+        watch = Watch(engine, kind, process, version=__version__, boot=boot_id())
+        if settings.heartbeat_url and kind != "web":
+            heartbeat = Heartbeat(engine, settings.heartbeat_url, pinger(egress_of(settings)))
+    loop = Loop(engine, longest_sleep=0.2 if settings.demo else 1.0, watch=watch, heartbeat=heartbeat)
     engine.seed_policy(policy_text(settings))
-    notes = _first_start(engine, store, secret, settings)
+    store.write(lambda tx: sealing.arm(tx, engine.clock.now()))
+    notes = _first_start(engine, store, installation.secret, settings)
+    for finding in public_url_findings(settings.url, list(engine.channels)):
+        if finding.level == "fail":
+            log.warning(finding.found, what_to_do=finding.todo)
     answers = TwilioReplies(settings.twilio_token) if settings.twilio_token and not settings.demo else None
-    return Tocsin(settings, engine, loop, store, phone, notes, answers)
+    return Tocsin(
+        settings,
+        engine,
+        loop,
+        store,
+        phone,
+        notes,
+        answers,
+        Beater(watch) if watch and kind == "web" else None,
+    )
+
+
+def pinger(egress: Egress) -> Callable[[str], None]:
+    """Pings a URL; raises :class:`DeliveryFailed` where it does not answer with a success."""
+
+    def ping(url: str) -> None:
+        judge("the watchdog", egress.send("the watchdog", "GET", url))
+
+    return ping
 
 
 def policy_text(settings: Settings) -> str:
@@ -197,10 +278,7 @@ def _first_start(engine: Engine, store: Store, secret: bytes, settings: Settings
     else:
         person, key = "owner", token(randomness, 192)
         rows.append(record_of(owner_person(), now))
-        link = token(randomness)
-        sign_in = SignInLink(secret_id(link), person, now + SIGN_IN_LINK_LIFETIME)
-        rows.append(RecordRow("sign_in_link", sign_in.id, sign_in.id, encode(sign_in), now, sign_in.expires))
-        notes["sign_in"] = f"{settings.url}/sign-in/{link}"
+        notes["sign_in"] = ""
     integration = Integration(ulid(randomness, now), "PagerDuty Events v2", "pagerduty", created_at=now)
     integration.sealed_key = seal(secret, key, f"integration/{integration.id}", randomness)
     rows.append(RecordRow("integration", integration.id, key_hash(key, secret), encode(integration), now))
@@ -209,7 +287,21 @@ def _first_start(engine: Engine, store: Store, secret: bytes, settings: Settings
     )
     rows.append(RecordRow("token", stored.id, stored.hash, encode(stored), now))
     engine.put_records(rows)
+    if "sign_in" in notes:
+        notes["sign_in"] = sign_in_link(engine, person)
     return notes | {"person": person, "integration_key": key, "token": shown}
+
+
+def sign_in_link(engine: Engine, person: str) -> str:
+    """A link by which a person signs in once, within the hour. Raises :class:`Unusable` for a person nobody knows."""
+    known = engine.directory().people.get(person) or engine.directory().person_by_login(person)
+    if known is None or not known.active:
+        raise Unusable(f"there is no active person {person[:60]!r}", "person")
+    now, secret = engine.clock.now(), token(engine.randomness)
+    made = SignInLink(secret_id(secret), known.id, now + SIGN_IN_LINK_LIFETIME)
+    row = RecordRow("sign_in_link", made.id, made.id, encode(made), now, made.expires)
+    engine.store.write(lambda tx: tx.put_record(row))
+    return f"{engine.public_url}/sign-in/{secret}"
 
 
 def owner_person() -> Person:

@@ -7,27 +7,25 @@ import os
 import signal
 import sys
 import threading
-import urllib.parse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx2
 import uvicorn
-from rich.console import Console
-from rich.table import Table
 
 from tocsin import __version__
+from tocsin import cli_operations as operations
+from tocsin import cli_responder as responder
 from tocsin.app import DEMO_FACTOR, DEMO_KEY, Tocsin, build
 from tocsin.cli_drill import drill
+from tocsin.cli_operations import storage
 from tocsin.drill.library import sendings
-from tocsin.kernel.clock import SECOND, to_iso
+from tocsin.kernel.clock import SECOND
 from tocsin.kernel.errors import TocsinError, UnusableMany
-from tocsin.kernel.facts import from_stored, verify_chain
 from tocsin.kernel.redact import mask
 from tocsin.policy.load import default_policy_text, load_policy
-from tocsin.settings import load_settings
+from tocsin.settings import Settings, load_settings
 from tocsin.web.server import build_app
 
 TIMEOUT = 30
@@ -60,8 +58,7 @@ def main() -> None:
 @cli.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
-@click.option("--data", help="Folder of the database and the keys.")
-@click.option("--database-url", help="postgresql://… instead of SQLite.")
+@storage
 @click.option("--policy", help="Policy file that seeds an empty database.")
 @click.option("--public-url", help="Address under which people reach Tocsin.")
 @click.option("--demo", is_flag=True, default=None, help="A fictional organisation, no real channel.")
@@ -74,20 +71,59 @@ def serve(**flags: Any) -> None:
     """
     if flags["demo"] and not flags["data"]:
         flags["data"] = "tocsin-demo-data"
-    settings = load_settings(flags, os.environ)
-    tocsin = build(settings)
+    run(load_settings(flags, os.environ), "serve")
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@storage
+@click.option("--public-url", help="Address under which people reach Tocsin.")
+def web(**flags: Any) -> None:
+    """Pages, API and intake alone, beside others on one PostgreSQL; a worker does the paging.
+
+    \b
+    Example:
+      tocsin web --database-url postgresql://tocsin@db/tocsin --port 8081
+    """
+    run(load_settings(flags, os.environ), "web")
+
+
+@cli.command()
+@storage
+@click.option("--public-url", help="Address under which people reach Tocsin.")
+def worker(**flags: Any) -> None:
+    """The engine alone, beside others on one PostgreSQL: clocks, escalations, deliveries.
+
+    \b
+    Example:
+      tocsin worker --database-url postgresql://tocsin@db/tocsin
+    """
+    run(load_settings(flags, os.environ), "worker")
+
+
+def run(settings: Settings, kind: str) -> None:
+    """Runs one process until it is told to stop."""
+    tocsin = build(settings, kind)
     stop = threading.Event()
+    # uvicorn raises the signal again once it has stopped: without a handler the store would not be closed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
+        if kind != "web":
+            tocsin.loop.start()
+        elif tocsin.beater is not None:
+            tocsin.beater.start()
+        if kind == "worker":
+            click.echo(f"Tocsin {__version__} at work")
+            sys.stdout.flush()
+            threading.Event().wait()
+        greet(tocsin)
+        if settings.demo:
+            threading.Thread(target=tell_story, args=(tocsin, stop), name="tocsin-story", daemon=True).start()
         app = build_app(
             tocsin.engine, phone=tocsin.phone if settings.demo else None, label=LABEL if settings.demo else "",
             trusted_proxies=[one.strip() for one in settings.trusted_proxies.split(",") if one.strip()], answers=tocsin.answers,
         )  # fmt: skip
-        tocsin.loop.start()
-        greet(tocsin)
-        if settings.demo:
-            threading.Thread(target=tell_story, args=(tocsin, stop), name="tocsin-story", daemon=True).start()
-        # uvicorn raises the signal again once it has stopped: without a handler the store would not be closed
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.run(
             app,
             host=settings.host,
@@ -99,6 +135,8 @@ def serve(**flags: Any) -> None:
             proxy_headers=False,
             timeout_graceful_shutdown=3,
         )
+    except KeyboardInterrupt:
+        click.echo("stopped")
     finally:
         stop.set()
         tocsin.close()
@@ -143,177 +181,6 @@ def tell_story(tocsin: Tocsin, stop: threading.Event) -> None:
         click.echo(f"story: {event['payload']['summary']} → {answer.status_code}")
 
 
-class Server:
-    """The server the responder's verbs talk to: ``TOCSIN_URL`` and ``TOCSIN_TOKEN``."""
-
-    def __init__(self) -> None:
-        self.url = os.environ.get("TOCSIN_URL", "http://127.0.0.1:8080").rstrip("/")
-        self.token = os.environ.get("TOCSIN_TOKEN", "")
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON; ends the command with the server's sentence when it refuses."""
-        if not self.token:
-            raise click.ClickException("set TOCSIN_TOKEN to an API token (and TOCSIN_URL to the server)")
-        try:
-            answer = httpx2.request(
-                method,
-                self.url + path,
-                json=body,
-                headers={"Authorization": f"Bearer {self.token}"},
-                timeout=TIMEOUT,
-            )
-        except httpx2.HTTPError as error:
-            raise click.ClickException(f"{self.url} does not answer: {mask(str(error))}") from None
-        if answer.status_code >= 400:
-            raise click.ClickException(
-                answer.json().get("detail", f"the server answered {answer.status_code}")
-            )
-        return answer.json()
-
-
-def show(value: Any, as_json: bool, table: Callable[[Any], Table | str]) -> None:
-    """Prints JSON for programs or a table for people."""
-    if as_json:
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-    else:
-        Console().print(table(value))
-
-
-def said(answer: dict[str, Any]) -> str:
-    """One line about an incident."""
-    return f"{answer['number']}  {answer['severity']}  {answer['status']}"
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
-
-
-@cli.command("list")
-@click.option("--all", "everything", is_flag=True, help="Ended ones too.")
-@as_json
-def list_incidents(everything: bool, as_json: bool) -> None:
-    """Open incidents, newest first.
-
-    \b
-    Example:
-      tocsin list --json
-    """
-
-    def table(value: Any) -> Table:
-        made = Table("Incident", "Severity", "Status", "Since", "Title")
-        for row in value["incidents"]:
-            made.add_row(row["name"], row["severity"], row["status"], row["opened_at"], row["title"])
-        return made
-
-    show(Server().ask("GET", "/api/v1/incidents" + ("" if everything else "?open=true")), as_json, table)
-
-
-@cli.command()
-@click.argument("title")
-@click.option("--severity", default="", help="P1 to P4; proposed from the facts when left out.")
-@click.option("--service", "services", multiple=True, help="Service affected.")
-@as_json
-def declare(title: str, severity: str, services: tuple[str, ...], as_json: bool) -> None:
-    """Declare an incident.
-
-    \b
-    Example:
-      tocsin declare "checkout is down" --severity P1 --service checkout
-    """
-    show(
-        Server().ask(
-            "POST", "/api/v1/incidents", {"title": title, "severity": severity, "services": list(services)}
-        ),
-        as_json,
-        said,
-    )
-
-
-def send(incident: str, verb: str, body: dict[str, Any], as_json: bool) -> None:
-    """Sends a command about an incident and prints how it stands."""
-    path = f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}/commands/{verb}"
-    show(Server().ask("POST", path, body), as_json, said)
-
-
-@cli.command()
-@click.argument("incident")
-@as_json
-def ack(incident: str, as_json: bool) -> None:
-    """Acknowledge: "I have it".
-
-    \b
-    Example:
-      tocsin ack INC-7
-    """
-    send(incident, "acknowledge", {}, as_json)
-
-
-@cli.command()
-@click.argument("incident")
-@click.argument("text")
-@as_json
-def update(incident: str, text: str, as_json: bool) -> None:
-    """Post an update.
-
-    \b
-    Example:
-      tocsin update INC-7 "rolled back, errors are falling"
-    """
-    send(incident, "update", {"text": text}, as_json)
-
-
-@cli.command()
-@click.argument("incident")
-@click.argument("role")
-@click.argument("person")
-@as_json
-def role(incident: str, role: str, person: str, as_json: bool) -> None:
-    """Give or hand over a role.
-
-    \b
-    Example:
-      tocsin role INC-7 incident_commander jonas
-    """
-    send(incident, "assign_role", {"role": role, "person": person}, as_json)
-
-
-@cli.command()
-@click.argument("incident")
-@click.option("--reason", default="", help="What resolved it.")
-@as_json
-def resolve(incident: str, reason: str, as_json: bool) -> None:
-    """Resolve an incident.
-
-    \b
-    Example:
-      tocsin resolve INC-7 --reason "rolled back"
-    """
-    send(incident, "move", {"to": "resolve", "reason": reason}, as_json)
-
-
-@cli.command()
-@click.argument("incident")
-@as_json
-def timeline(incident: str, as_json: bool) -> None:
-    """What happened, in order.
-
-    \b
-    Example:
-      tocsin timeline INC-7
-    """
-
-    def table(value: Any) -> Table:
-        made = Table("At", "What", "Who")
-        for one in value["timeline"]:
-            made.add_row(one["at"], one["text"], one["who"])
-        return made
-
-    show(
-        Server().ask("GET", f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}/timeline"),
-        as_json,
-        table,
-    )
-
-
 @cli.group()
 def policy() -> None:
     """Read and check the policy file."""
@@ -346,32 +213,8 @@ def policy_check(file: Path | None) -> None:
     click.echo(f"{file or 'the default policy'} is a policy that can be used")
 
 
-@cli.command()
-@click.argument("export", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def verify(export: Path) -> None:
-    """Check an exported incident offline: every hash, in order.
-
-    \b
-    Example:
-      tocsin verify INC-7.jsonl
-    """
-    facts = []
-    for number, text in enumerate(export.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(text)
-            body = row["body"].encode() if row["body"] is not None else None
-            facts.append(from_stored(row["header"].encode(), body, bytes.fromhex(row["hash"]), number))
-        except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise click.ClickException(f"{export}:{number}: this line is no exported fact: {error}") from None
-    flaw = verify_chain(facts)
-    if flaw is not None:
-        raise click.ClickException(f"does not fit: {flaw}")
-    click.echo(
-        f"{len(facts)} facts, unbroken from the first to {to_iso(facts[-1].recorded_at) if facts else 'the last'}"
-    )
-
-
-cli.add_command(drill)
+for command in (*responder.COMMANDS, *operations.COMMANDS, drill):
+    cli.add_command(command)
 
 if __name__ == "__main__":
     main()

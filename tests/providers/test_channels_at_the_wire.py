@@ -16,6 +16,12 @@ from tocsin.providers.webhook import WebhookChannel, signing_key
 LOCAL = Egress(EgressConfig(allow=("127.0.0.1",), timeout=5))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _closed():
+    yield
+    LOCAL.close()
+
+
 def twilio(vendor, channel):
     config = TwilioConfig(
         vendor.account, vendor.token, vendor.number, "https://t.example/in/reply/{kind}/KEY", vendor.url

@@ -13,7 +13,7 @@ import structlog
 
 from tocsin.alerts.shape import Alert, Change
 from tocsin.alerts.silences import Maintenance, Silence
-from tocsin.engine import delivery, desk, heartbeats, receiving, silencing
+from tocsin.engine import delivery, desk, heartbeats, receiving, sealing, silencing
 from tocsin.engine.commands import Command
 from tocsin.engine.reactions import REACTIONS
 from tocsin.engine.receiving import Integration, Outcome
@@ -82,6 +82,8 @@ class Engine:
             "incident": self._tick,
             "expiry": lambda unit, key: receiving.expire(unit),
             "quiet": self._quiet_over,
+            "seal": lambda unit, key: sealing.seal(unit, self.secret),
+            "retention": lambda unit, key: sealing.retain(unit.tx, unit.now),
             "heartbeat": lambda unit, key: heartbeats.look(unit, key, self.rules(unit.tx)),
         }
         """timer kind → what is done when one falls due; each sets its own next due time"""
@@ -183,6 +185,16 @@ class Engine:
             row = find_row(reader, reference)
             self._visible(principal, read_incident(reader, row))
             return reader.facts(row.stream, after)
+
+        return self.store.read(work)
+
+    def export(self, principal: Principal, reference: str) -> bytes:
+        """An incident that the principal may see as lines of JSON with head and seals; ``tocsin verify`` checks it offline."""
+
+        def work(reader: Reader) -> bytes:
+            row = find_row(reader, reference)
+            self._visible(principal, read_incident(reader, row))
+            return sealing.export(reader, row, self.secret, self.clock.now())
 
         return self.store.read(work)
 

@@ -57,7 +57,8 @@ class Loop:
         """Ends after the step under way; what was not delivered is leased again later."""
         self._stopping = True
         self._wake.set()
-        self._thread.join(timeout=10)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
         self._unsubscribe()
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self.watch is not None:

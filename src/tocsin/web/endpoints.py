@@ -106,7 +106,7 @@ READS: tuple[Read, ...] = (
     _read("/duties", "owed", "incidents", "What I owe in all open incidents, the earliest first", v.Duties),
     _read("/people", "people", "people", "Everybody", v.People),
     _read("/people/{person}", "person", "people", "One person", v.PersonView),
-    _read("/oncall", "on_call", "on call", "Who is on call now", v.OnCallNow),
+    _read("/oncall", "on_call", "on call", "Who is on call, now or at an instant", v.OnCallNow, {"at": (str, "an instant such as 2026-03-03T02:00:00Z; now where left out")}),
     _read("/schedules", "schedules", "on call", "Every schedule", v.Schedules),
     _read("/schedules/{schedule}", "schedule", "on call", "One schedule with its shifts, overrides and gaps", v.ScheduleView, {"days": (int, "1 to 90, 14 where left out")}),
     _read("/leave", "leave", "on call", "Leave that has not ended", v.Leaves),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from starlette.responses import Response
@@ -194,19 +193,9 @@ class IncidentPages:
 
 
 def export_text(engine: Engine, principal: Principal, reference: str) -> str:
-    """An incident as lines of header, body and hash; the principal must be able to see it."""
-    facts = engine.facts(principal, reference)
-    return "".join(
-        json.dumps(
-            {
-                "header": fact.header.decode(),
-                "body": fact.body.decode() if fact.body is not None else None,
-                "hash": fact.hash.hex(),
-            }
-        )
-        + "\n"
-        for fact in facts
-    )
+    """An incident as lines of header, body and hash, head and seals last; the principal must be able to see it."""
+    return engine.export(principal, reference).decode()
+
 
 
 def impact_of(visit: Visit) -> dict[str, int | str]:

@@ -21,7 +21,7 @@ from tocsin.identity.sessions import Session
 from tocsin.identity.tokens import ApiToken
 from tocsin.incidents.duties import duties, standing
 from tocsin.incidents.timeline import line
-from tocsin.kernel.clock import DAY, SECOND, to_iso
+from tocsin.kernel.clock import DAY, SECOND, parse_instant, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Forbidden, NotFound, Unusable
 from tocsin.oncall.schedules import gaps, shifts
@@ -117,7 +117,8 @@ class Readings:
         return v.person(one, directory, self.engine.clock.now(), addresses=addresses)
 
     def on_call(self, asked: Asked) -> v.OnCallNow:
-        directory, now = self.engine.directory(), self.engine.clock.now()
+        directory = self.engine.directory()
+        now = parse_instant(asked.text("at")) if asked.text("at") else self.engine.clock.now()
         return v.OnCallNow(
             [
                 v.holding(schedule, position, directory.on_call(schedule.id, now, position))

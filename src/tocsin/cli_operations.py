@@ -1,0 +1,229 @@
+"""Running Tocsin: backup and restore, migrations, the doctor, the tamper check, completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from click.shell_completion import get_completion_class
+from rich.console import Console
+from rich.table import Table
+
+from tocsin.app import Installation, engine_of, key_file, open_installation, sign_in_link
+from tocsin.cli_responder import as_json
+from tocsin.engine import doctor as doctors
+from tocsin.engine import sealing
+from tocsin.engine.work import find_row
+from tocsin.kernel.clock import to_iso
+from tocsin.kernel.errors import NotFound, Refused
+from tocsin.providers.console import ConsoleChannel
+from tocsin.settings import Settings, load_settings
+from tocsin.store import open_store
+
+
+def storage(command: Callable[..., None]) -> Callable[..., None]:
+    """The two options that say where the data is."""
+    command = click.option("--database-url", help="postgresql://… instead of SQLite.")(command)
+    return click.option("--data", help="Folder of the database and the keys.")(command)
+
+
+def _settings(flags: dict[str, Any]) -> Settings:
+    return load_settings(flags, os.environ)
+
+
+def _opened(flags: dict[str, Any], *, read_only: bool = False) -> Installation:
+    return open_installation(_settings(flags), read_only=read_only)
+
+
+@click.command()
+@click.argument("target", type=click.Path(dir_okay=False))
+@storage
+def backup(target: str, **flags: Any) -> None:
+    """Write a consistent copy to TARGET while the server runs. Keep tocsin.key of the data folder with it.
+
+    \b
+    Example:
+      tocsin backup /backups/tocsin-monday.jsonl.gz
+    """
+    opened = _opened(flags, read_only=True)
+    try:
+        opened.store.backup(target)
+    finally:
+        opened.store.close()
+    click.echo(f"{target} is written; keep {Path(opened.settings.data) / 'tocsin.key'} with it")
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, dir_okay=False), required=False)
+@click.option("--release", is_flag=True, help="Let a restored copy page people again.")
+@storage
+def restore(source: str | None, release: bool, **flags: Any) -> None:
+    """Fill an empty database from a backup. It pages nobody until it is released.
+
+    \b
+    Example:
+      tocsin restore /backups/tocsin-monday.jsonl.gz --data /var/lib/tocsin
+      tocsin restore --release --data /var/lib/tocsin
+    """
+    if bool(source) == release:
+        raise click.UsageError("give a backup to restore, or --release to let a restored copy page people")
+    settings = _settings(flags)
+    folder = Path(settings.data)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings.database_url or str(folder))
+    try:
+        if source:
+            store.restore(source)
+            click.echo(
+                "restored; it is held: no timer and no message leaves it until tocsin restore --release"
+            )
+        else:
+            if store.read(lambda r: r.meta("held")) is None:
+                raise Refused("this database is not held; there is nothing to release")
+            count = store.write(lambda tx: tx.release_held())
+            click.echo(f"released; {count} messages and timers go on from here")
+    finally:
+        store.close()
+
+
+@click.command()
+@storage
+def migrate(**flags: Any) -> None:
+    """Bring the database to this version's schema; says which steps were taken. The server does it by itself at its start.
+
+    \b
+    Example:
+      tocsin migrate --database-url postgresql://tocsin@db/tocsin
+    """
+    opened = _opened(flags)
+    try:
+        steps = opened.store.migrate()
+    finally:
+        opened.store.close()
+    click.echo("\n".join(steps) if steps else "the schema is of this version already")
+
+
+@click.command()
+@storage
+@click.option("--public-url", help="Address under which people reach Tocsin.")
+@as_json
+def doctor(as_json: bool, **flags: Any) -> None:
+    """Say what is wrong with this installation and what to do: 0 well, 1 something must be mended, 2 it cannot be looked at.
+
+    \b
+    Example:
+      tocsin doctor --data /var/lib/tocsin
+    """
+    opened = _opened(flags, read_only=True)
+    try:
+        findings = [*key_findings(opened), *doctors.examine(engine_of(opened, ConsoleChannel()))]
+    finally:
+        opened.store.close()
+    findings.sort(key=lambda one: ("fail", "warn", "ok").index(one.level))
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(one) for one in findings], indent=2, ensure_ascii=False))
+    else:
+        made = Table("", "About", "Found", "What to do")
+        colours = {"fail": "bold red", "warn": "yellow", "ok": "green"}
+        for one in findings:
+            made.add_row(f"[{colours[one.level]}]{one.level}[/]", one.about, one.found, one.todo)
+        Console().print(made)
+    sys.exit(1 if any(one.level == "fail" for one in findings) else 0)
+
+
+def key_findings(opened: Installation) -> list[doctors.Finding]:
+    """Whether the key file is for its owner's eyes alone."""
+    path = Path(opened.settings.data) / "tocsin.key"
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return [
+            doctors.Finding(
+                "fail", "key file", f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}"
+            )
+        ]
+    return [doctors.Finding("ok", "key file", f"{path} is readable by its owner alone")]
+
+
+@click.command()
+@click.argument("what")
+@click.option(
+    "--key",
+    default="",
+    help="Public sealing key, written down earlier: a seal by another key does not count.",
+)
+@storage
+def verify(what: str, key: str, **flags: Any) -> None:
+    """Check that nothing was changed: an exported FILE offline, or an INCIDENT of this installation. 0 whole, 1 not.
+
+    \b
+    Example:
+      tocsin verify INC-7.jsonl
+      tocsin verify INC-7 --data /var/lib/tocsin
+    """
+    if Path(what).is_file():
+        verdict = sealing.check_export(Path(what).read_bytes(), what, key)
+    else:
+        settings = _settings(flags)
+        if not settings.database_url and not Path(settings.data).is_dir():
+            raise NotFound(
+                f"{what} is no file, and {settings.data} is no data folder to look for the incident in"
+            )
+        opened = open_installation(settings, read_only=True)
+        try:
+            verdict = opened.store.read(
+                lambda r: sealing.check_stream(r, find_row(r, what), key_file(Path(settings.data)))
+            )
+        finally:
+            opened.store.close()
+    if verdict.flaw:
+        raise click.ClickException(f"does not fit: {verdict.flaw}")
+    sealed = (
+        f"; sealed {verdict.seals} times, last at {to_iso(verdict.sealed_at)}"
+        if verdict.seals
+        else "; no seal"
+    )
+    click.echo(f"{verdict.facts} facts, unbroken from the first to {to_iso(verdict.until)}{sealed}")
+
+
+@click.command()
+@click.argument("person")
+@storage
+def link(person: str, **flags: Any) -> None:
+    """Make a sign-in link for PERSON (once, within the hour): the way back in for an owner without a password.
+
+    \b
+    Example:
+      tocsin link owner --data /var/lib/tocsin
+    """
+    opened = _opened(flags)
+    try:
+        engine = engine_of(opened, ConsoleChannel())
+        click.echo(sign_in_link(engine, person))
+    finally:
+        opened.store.close()
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what makes SHELL complete commands and options.
+
+    \b
+    Example:
+      tocsin completion bash >> ~/.bashrc
+    """
+    kind = get_completion_class(shell)
+    root = context.find_root()
+    if kind is None:
+        raise click.ClickException(f"{shell} is not known")
+    click.echo(kind(root.command, {}, "tocsin", "_TOCSIN_COMPLETE").source())
+
+
+COMMANDS = (backup, restore, migrate, doctor, verify, link, completion)

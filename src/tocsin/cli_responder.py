@@ -1,0 +1,383 @@
+"""The responder's verbs, against a server: ``TOCSIN_URL`` and ``TOCSIN_TOKEN``. Tables for people, ``--json`` for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import click
+import httpx2
+from rich.console import Console
+from rich.table import Table
+
+from tocsin.kernel.redact import mask
+
+TIMEOUT = 30
+
+
+class Server:
+    """The server the responder's verbs talk to: ``TOCSIN_URL`` and ``TOCSIN_TOKEN``."""
+
+    def __init__(self) -> None:
+        self.url = os.environ.get("TOCSIN_URL", "http://127.0.0.1:8080").rstrip("/")
+        self.token = os.environ.get("TOCSIN_TOKEN", "")
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON; ends the command with the server's sentence when it refuses."""
+        return json.loads(self.text(method, path, body))
+
+    def text(self, method: str, path: str, body: Any = None) -> str:
+        """The answer as it came; ends the command with the server's sentence when it refuses."""
+        if not self.token:
+            raise click.ClickException("set TOCSIN_TOKEN to an API token (and TOCSIN_URL to the server)")
+        try:
+            answer = httpx2.request(
+                method,
+                self.url + path,
+                json=body,
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=TIMEOUT,
+            )
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise click.ClickException(f"{self.url} does not answer: {mask(str(error))}") from None
+        if answer.status_code >= 400:
+            raise click.ClickException(_refusal(answer))
+        return answer.text
+
+
+def _refusal(answer: httpx2.Response) -> str:
+    """The sentence of a problem document, or the bare status where the answer is none (a proxy's page, say)."""
+    try:
+        told = answer.json()
+    except ValueError:
+        told = None
+    detail = told.get("detail") if isinstance(told, dict) else None
+    return str(detail or f"the server answered {answer.status_code}")
+
+
+def show(value: Any, as_json: bool, table: Callable[[Any], Table | str]) -> None:
+    """Prints JSON for programs or a table for people."""
+    if as_json:
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        Console().print(table(value))
+
+
+def when(instant: str | None) -> str:
+    """An instant of the API for a table: to the second."""
+    return f"{instant[:10]} {instant[11:19]}Z" if instant else ""
+
+
+def said(answer: dict[str, Any]) -> str:
+    """One line about an incident."""
+    return f"{answer['number']}  {answer['severity']}  {answer['status']}"
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
+
+
+@click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Ended ones too.")
+@as_json
+def list_incidents(everything: bool, as_json: bool) -> None:
+    """Open incidents, newest first.
+
+    \b
+    Example:
+      tocsin list --json
+    """
+
+    def table(value: Any) -> Table:
+        made = Table("Incident", "Severity", "Status", "Since", "Title")
+        for row in value["incidents"]:
+            made.add_row(row["name"], row["severity"], row["status"], when(row["opened_at"]), row["title"])
+        return made
+
+    show(Server().ask("GET", "/api/v1/incidents" + ("" if everything else "?open=true")), as_json, table)
+
+
+@click.command()
+@click.argument("title")
+@click.option("--severity", default="", help="P1 to P4; proposed from the facts when left out.")
+@click.option("--service", "services", multiple=True, help="Service affected.")
+@as_json
+def declare(title: str, severity: str, services: tuple[str, ...], as_json: bool) -> None:
+    """Declare an incident.
+
+    \b
+    Example:
+      tocsin declare "checkout is down" --severity P1 --service checkout
+    """
+    show(
+        Server().ask(
+            "POST", "/api/v1/incidents", {"title": title, "severity": severity, "services": list(services)}
+        ),
+        as_json,
+        said,
+    )
+
+
+def send(incident: str, verb: str, body: dict[str, Any], as_json: bool) -> None:
+    """Sends a command about an incident and prints how it stands."""
+    path = f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}/commands/{verb}"
+    show(Server().ask("POST", path, body), as_json, said)
+
+
+@click.command()
+@click.argument("incident")
+@as_json
+def ack(incident: str, as_json: bool) -> None:
+    """Acknowledge: "I have it".
+
+    \b
+    Example:
+      tocsin ack INC-7
+    """
+    send(incident, "acknowledge", {}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("text")
+@as_json
+def update(incident: str, text: str, as_json: bool) -> None:
+    """Post an update.
+
+    \b
+    Example:
+      tocsin update INC-7 "rolled back, errors are falling"
+    """
+    send(incident, "update", {"text": text}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("role")
+@click.argument("person")
+@as_json
+def role(incident: str, role: str, person: str, as_json: bool) -> None:
+    """Give or hand over a role.
+
+    \b
+    Example:
+      tocsin role INC-7 incident_commander jonas
+    """
+    send(incident, "assign_role", {"role": role, "person": person}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@click.option("--reason", default="", help="What resolved it.")
+@as_json
+def resolve(incident: str, reason: str, as_json: bool) -> None:
+    """Resolve an incident.
+
+    \b
+    Example:
+      tocsin resolve INC-7 --reason "rolled back"
+    """
+    send(incident, "move", {"to": "resolve", "reason": reason}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@as_json
+def timeline(incident: str, as_json: bool) -> None:
+    """What happened, in order.
+
+    \b
+    Example:
+      tocsin timeline INC-7
+    """
+
+    def table(value: Any) -> Table:
+        made = Table("At", "What", "Who")
+        for one in value["timeline"]:
+            made.add_row(when(one["at"]), one["text"], one["who"])
+        return made
+
+    show(
+        Server().ask("GET", f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}/timeline"),
+        as_json,
+        table,
+    )
+
+
+def _quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe="")
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("text")
+@as_json
+def note(incident: str, text: str, as_json: bool) -> None:
+    """Add a note to the timeline.
+
+    \b
+    Example:
+      tocsin note INC-7 "the replica lags by two minutes"
+    """
+    send(incident, "note", {"text": text}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("severity")
+@click.option("--reason", default="", help="Why; needed for lowering.")
+@as_json
+def severity(incident: str, severity: str, reason: str, as_json: bool) -> None:
+    """Raise, lower or confirm the severity.
+
+    \b
+    Example:
+      tocsin severity INC-7 P1 --reason "nobody can pay"
+    """
+    send(incident, "severity", {"severity": severity, "reason": reason}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("targets", nargs=-1, required=True)
+@click.option("--reason", default="", help="Why.")
+@as_json
+def page(incident: str, targets: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Page a person, a role or a team at once.
+
+    \b
+    Example:
+      tocsin page INC-7 architect --reason "who knows the old schema?"
+    """
+    send(incident, "page", {"targets": list(targets), "reason": reason}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("text")
+@click.option("--owner", default="", help="Who does it.")
+@as_json
+def task(incident: str, text: str, owner: str, as_json: bool) -> None:
+    """Add a task.
+
+    \b
+    Example:
+      tocsin task INC-7 "fail over to the replica" --owner dmitri
+    """
+    send(incident, "task_add", {"text": text, "owner": owner}, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("into")
+@click.option("--reason", default="", help="Why they are one.")
+@as_json
+def merge(incident: str, into: str, reason: str, as_json: bool) -> None:
+    """Merge an incident into another.
+
+    \b
+    Example:
+      tocsin merge INC-8 INC-7 --reason "same cause"
+    """
+    send(incident, "merge", {"into": into, "reason": reason}, as_json)
+
+
+@click.command("do")
+@click.argument("incident")
+@click.argument("verb")
+@click.argument("fields", nargs=-1)
+@as_json
+def do(incident: str, verb: str, fields: tuple[str, ...], as_json: bool) -> None:
+    """Any other verb of the API, with its fields as NAME=VALUE.
+
+    \b
+    Example:
+      tocsin do INC-7 protocol step=mitigate how="rolled back"
+    """
+    body: dict[str, Any] = {}
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise click.UsageError(f"{field!r} is no field; write NAME=VALUE")
+        body[name] = value
+    send(incident, verb, body, as_json)
+
+
+@click.command()
+@click.argument("incident")
+@as_json
+def duties(incident: str, as_json: bool) -> None:
+    """What is owed, by whom, by when, and how it stands.
+
+    \b
+    Example:
+      tocsin duties INC-7
+    """
+
+    def table(value: Any) -> Table:
+        made = Table("Owed", "By", "Due", "State")
+        for one in value["duties"]:
+            made.add_row(
+                one["rule"].replace("_", " "),
+                one["owner"].replace("_", " "),
+                when(one["due"]),
+                one["state"].replace("_", " "),
+            )
+        return made
+
+    show(Server().ask("GET", f"/api/v1/incidents/{_quoted(incident)}/duties"), as_json, table)
+
+
+@click.command()
+@click.option("--at", default="", help="An instant such as 2026-03-03T02:00:00Z; now when left out.")
+@as_json
+def oncall(at: str, as_json: bool) -> None:
+    """Who is on call.
+
+    \b
+    Example:
+      tocsin oncall --at 2026-12-24T20:00:00Z
+    """
+
+    def table(value: Any) -> Table:
+        made = Table("Schedule", "Position", "Person", "Until")
+        for one in value["on_call"]:
+            if one["position"] == "primary" or one["person"]:
+                made.add_row(one["name"], one["position"], one["person"] or "nobody", when(one["until"]))
+        return made
+
+    show(Server().ask("GET", "/api/v1/oncall" + (f"?at={_quoted(at)}" if at else "")), as_json, table)
+
+
+@click.command()
+@click.argument("incident")
+def export(incident: str) -> None:
+    """Print an incident with all its facts, head and seals; ``tocsin verify`` checks it offline.
+
+    \b
+    Example:
+      tocsin export INC-7 > INC-7.jsonl
+    """
+    click.echo(Server().text("GET", f"/api/v1/incidents/{_quoted(incident)}/export"), nl=False)
+
+
+COMMANDS = (
+    list_incidents,
+    declare,
+    ack,
+    update,
+    role,
+    resolve,
+    timeline,
+    note,
+    severity,
+    page,
+    task,
+    merge,
+    do,
+    duties,
+    oncall,
+    export,
+)

@@ -1,0 +1,206 @@
+"""What is wrong with this installation, a line each, with what to do about it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tocsin.engine import sealing, watching
+from tocsin.engine.engine import Engine
+from tocsin.incidents.directory import Directory
+from tocsin.kernel.clock import DAY, MINUTE, Instant, humanize, to_iso
+from tocsin.kernel.codec import decode
+from tocsin.kernel.ports import Reader
+
+AHEAD = 14 * DAY
+"""how far ahead gaps in schedules are looked for"""
+LATE = 2 * MINUTE
+LOOPBACK = (
+    "http://127.",
+    "http://localhost",
+    "http://[::1]",
+    "https://127.",
+    "https://localhost",
+    "https://[::1]",
+)
+QUIET_CHANNELS = ("console",)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """``level``: ok, warn, fail. ``about``: what was looked at; ``found`` and ``todo`` are sentences, the last one may be empty."""
+
+    level: str
+    about: str
+    found: str
+    todo: str = ""
+
+
+def public_url_findings(public_url: str, channels: list[str]) -> list[Finding]:
+    """Whether the links in pages can work: a loopback address or plain http together with a real channel cannot be meant."""
+    real = [name for name in channels if name not in QUIET_CHANNELS]
+    if not real:
+        return [
+            Finding(
+                "warn",
+                "channels",
+                "no channel to people is configured",
+                "set up ntfy, Twilio or mail; see docs/integrations",
+            )
+        ]
+    named = ", ".join(real)
+    if public_url.startswith(LOOPBACK):
+        return [
+            Finding(
+                "fail", "public URL", f"links in pages begin with {public_url}, which no telephone can open ({named} is configured)",
+                "set TOCSIN_PUBLIC_URL to the address under which people reach this server",
+            )
+        ]  # fmt: skip
+    if not public_url.startswith("https://"):
+        return [
+            Finding(
+                "fail", "public URL", f"links in pages go over plain http ({named} is configured)",
+                "put a proxy with a certificate in front and set TOCSIN_PUBLIC_URL to https://…",
+            )
+        ]  # fmt: skip
+    return [Finding("ok", "public URL", f"links in pages begin with {public_url}")]
+
+
+def people_findings(directory: Directory, reader: Reader, now: Instant) -> list[Finding]:
+    """Whether an owner can sign in, whom a P1 would not wake, and where nobody is on call in the next two weeks."""
+    found: list[Finding] = []
+    owners = [one for one in directory.people.values() if one.role == "owner" and one.active]
+    able = [one for one in owners if reader.record("password", one.id) is not None]
+    if not able:
+        found.append(
+            Finding(
+                "fail",
+                "owners",
+                "no owner has a password",
+                "use the sign-in link of the first start, or make one with tocsin link OWNER",
+            )
+        )
+    else:
+        found.append(Finding("ok", "owners", f"{len(able)} of {len(owners)} owners can sign in"))
+    if not directory.schedules:
+        found.append(
+            Finding("fail", "on call", "there is no schedule: nobody is on call", "add one under On call")
+        )
+    asleep = {one.sentence for one in directory.untested_on_call(now)}
+    found += [
+        Finding("fail", "waking", one, "add a push, SMS or voice contact and page it as a test")
+        for one in sorted(asleep)
+    ]
+    for schedule, gap in directory.gaps(now, now + AHEAD)[:10]:
+        name = directory.schedules[schedule].name
+        found.append(
+            Finding(
+                "fail",
+                "on call",
+                f"nobody is on call for {name} from {to_iso(gap.start)} to {to_iso(gap.end)}",
+                "add a rotation or an override",
+            )
+        )
+    if directory.schedules and not [one for one in found if one.about in ("on call", "waking")]:
+        found.append(
+            Finding(
+                "ok",
+                "on call",
+                f"{len(directory.schedules)} schedules are filled for two weeks; everybody on call can be woken",
+            )
+        )
+    return found
+
+
+def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Finding]:
+    """Lateness, what is held or set aside, processes that fell silent, steps of the clock, streams that went missing."""
+    found: list[Finding] = []
+    timer, page = reader.oldest_waiting(now)
+    for late, what in ((timer, "timer"), (page, "message")):
+        if late is not None and now - late > LATE:
+            found.append(
+                Finding(
+                    "fail",
+                    "lateness",
+                    f"the oldest {what} is {humanize(now - late)} late",
+                    "is tocsin serve or tocsin worker running?",
+                )
+            )
+    if not found:
+        found.append(Finding("ok", "lateness", "nothing is late"))
+    if reader.meta("held") is not None:
+        found.append(
+            Finding(
+                "fail",
+                "held",
+                "this is a restored copy: no timer and no message leaves it",
+                "tocsin restore --release, once the original is off",
+            )
+        )
+    rows = watching.processes(reader)
+    for row in watching.silent(rows, now):
+        found.append(
+            Finding(
+                "warn",
+                "processes",
+                f"{row.process} ({row.kind}) has given no sign of life since {to_iso(row.at)}",
+                "restart it, or let it be if another took its place",
+            )
+        )
+    for step in watching.clock_steps(reader)[:3]:
+        found.append(
+            Finding(
+                "warn",
+                "clock",
+                f"the clock of {step.process} was set by {humanize(step.by)} at {to_iso(step.at)}",
+                "let a time service run on that machine",
+            )
+        )
+    deaf = reader.meta("deaf")
+    if deaf is not None:
+        gap = decode(deaf, watching.Deaf)
+        if gap.end and now - gap.end < 7 * DAY:
+            found.append(
+                Finding(
+                    "warn",
+                    "gap",
+                    f"nobody listened from {to_iso(gap.start)} to {to_iso(gap.end)}",
+                    "see its incident",
+                )
+            )
+    lost = sealing.missing_streams(reader)
+    if lost:
+        found.append(
+            Finding(
+                "fail",
+                "seal",
+                f"{len(lost)} sealed streams are missing or shorter than sealed, {lost[0]} first",
+                "restore a backup and look for who removed them",
+            )
+        )
+    last = sealing.latest(reader)
+    found.append(
+        Finding("ok", "seal", f"the last seal is of {to_iso(last.at)}")
+        if last
+        else Finding("warn", "seal", "nothing is sealed yet", "the first seal is made when the engine runs")
+    )
+    for key, why in sorted(engine.poisoned.items())[:10]:
+        found.append(Finding("fail", "set aside", f"{key}: {why[:200]}", "it is tried again; see the log"))
+    return found
+
+
+def examine(engine: Engine) -> list[Finding]:
+    """Everything at once, the worst first."""
+    now = engine.clock.now()
+    directory = engine.directory()
+    found = [Finding("fail", "database", fault) for fault in engine.store.check() if "held" not in fault]
+    found = [
+        msgspec.structs.replace(one, level="warn") if "WAL-reset" in one.found else one for one in found
+    ] or [
+        Finding(
+            "ok", "database", f"{engine.store.dialect}: its schema is of this version, nothing is damaged"
+        )
+    ]
+    found += public_url_findings(engine.public_url, list(engine.channels))
+    found += engine.store.read(
+        lambda reader: people_findings(directory, reader, now) + engine_findings(engine, reader, now)
+    )
+    return sorted(found, key=lambda one: ("fail", "warn", "ok").index(one.level))
