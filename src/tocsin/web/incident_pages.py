@@ -197,7 +197,6 @@ def export_text(engine: Engine, principal: Principal, reference: str) -> str:
     return engine.export(principal, reference).decode()
 
 
-
 def impact_of(visit: Visit) -> dict[str, int | str]:
     """The impact form: figures as whole numbers, words as words; empty fields are left out."""
     found: dict[str, int | str] = {}
