@@ -106,6 +106,8 @@ def run(settings: Settings, kind: str) -> None:
     """Runs one process until it is told to stop."""
     tocsin = build(settings, kind)
     stop = threading.Event()
+    # the thread that writes hands over to the one that listens many times for each commit: at the usual 5 ms it waits for nothing
+    sys.setswitchinterval(0.0005)
     # uvicorn raises the signal again once it has stopped: without a handler the store would not be closed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

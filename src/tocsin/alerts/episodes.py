@@ -36,6 +36,8 @@ class Advanced(msgspec.Struct):
     row: AlertRow | None
     event: str
     reason: str
+    same: bool = False
+    """a repeat that says nothing new: times and the count of repeats alone have changed"""
 
 
 def advance(row: AlertRow | None, alert: Alert, now: Instant, *, integration: str) -> Advanced:
@@ -97,15 +99,16 @@ def _acknowledge(row: AlertRow | None, now: Instant, at: Instant) -> Advanced:
 def _repeat(row: AlertRow, alert: Alert, now: Instant, at: Instant) -> Advanced:
     row.repeats += 1
     row.last_at, row.source_at, row.ends_at = now, at or row.source_at, alert.ends_at
+    said = row.summary
     if alert.summary:
         row.summary = alert.summary
     body = body_of(alert, decode(row.body, AlertBody).fired if row.episode > 1 else None)
-    if body != row.body:
-        row.body = body
+    same = body == row.body and said == row.summary
+    row.body = body
     if RANK.get(alert.severity, 0) > RANK.get(row.severity, 0):
         before, row.severity = row.severity or "nothing", alert.severity
         return Advanced(row, "worsened", f"the sender now says {alert.severity}, before it said {before}")
-    return Advanced(row, "repeated", f"sent again, {row.repeats} repeats of one alert")
+    return Advanced(row, "repeated", f"sent again, {row.repeats} repeats of one alert", same)
 
 
 def _new(alert: Alert, now: Instant, integration: str) -> AlertRow:

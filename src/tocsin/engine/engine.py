@@ -76,6 +76,7 @@ class Engine:
         self._directory: tuple[int, Directory] = (-1, Directory())
         self._rules: tuple[int, receiving.Rules] = (-1, receiving.Rules())
         self._policies: dict[str, Policy] = {}
+        self._in_force: tuple[int, str] = (-1, "")
         self._lock = threading.Lock()
         self.poisoned: dict[str, str] = {}
         self.timers: dict[str, Callable[[Work, str], object]] = {
@@ -112,6 +113,10 @@ class Engine:
 
     def policy_of(self, reader: Reader, wanted: str) -> tuple[Policy, str]:
         """The policy of a hash, or the one in force where ``wanted`` is empty."""
+        if not wanted:
+            mark = reader.mark("documents")
+            if self._in_force[0] == mark:
+                wanted = self._in_force[1]
         if wanted in self._policies:
             return self._policies[wanted], wanted
         row = reader.document_by_hash(wanted) if wanted else reader.document("policy", "policy")
@@ -119,6 +124,8 @@ class Engine:
             raise NotFound("no policy is in force; start tocsin serve once, or apply one")
         if row.hash not in self._policies:
             self._policies[row.hash] = policy_from_bytes(row.body)
+        if not wanted:
+            self._in_force = (mark, row.hash)
         return self._policies[row.hash], row.hash
 
     def seed_policy(self, text: str, who: str = "tocsin") -> str:
@@ -156,7 +163,7 @@ class Engine:
         """A unit of work at the present moment."""
         now = self.clock.now()
         return Work(
-            tx, now=now, actor=actor, command_id=command_id or ulid(self.randomness, now), directory=self.directory(tx),
+            tx, now=now, actor=actor, command_id=command_id, directory=self.directory(tx),
             policy_of=self.policy_of, randomness=self.randomness, reactions=REACTIONS,
         )  # fmt: skip
 

@@ -34,7 +34,7 @@ class Loop:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tocsin-deliver")
         self._held: set[Future[None]] = set()
         self._thread = threading.Thread(target=self._run, name="tocsin-loop", daemon=True)
-        self._unsubscribe = engine.store.subscribe(self._wake.set)
+        self._unsubscribe = engine.store.subscribe(self._wake.set, due_only=True)
         engine._deliver = self.hand_out
 
     def hand_out(self, job: Callable[[], object]) -> None:

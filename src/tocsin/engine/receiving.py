@@ -42,12 +42,20 @@ def receive(work: Work, integration: Integration, alerts: Sequence[Alert], rules
     placing = Placing(work, integration, rules)
     outcomes: list[Outcome] = []
     touched: dict[str, AlertRow] = {}
+    repeated: dict[str, AlertRow] = {}
     cleared: dict[str, list[AlertRow]] = {}
     acknowledged: dict[str, list[AlertRow]] = {}
+    sooner: list[AlertRow] = []
     for alert in alerts:
-        step = advance(rows.get(alert.dedup_key), alert, work.now, integration=integration.id)
+        before = rows.get(alert.dedup_key)
+        ended = before.ends_at if before is not None else 0
+        step = advance(before, alert, work.now, integration=integration.id)
         row, reason = step.row, step.reason
-        if row is not None:
+        if row is not None and (not ended or row.ends_at < ended):
+            sooner.append(row)
+        if row is not None and step.same:
+            rows[alert.dedup_key] = repeated[alert.dedup_key] = row
+        elif row is not None:
             rows[alert.dedup_key] = touched[alert.dedup_key] = row
             if step.event in ("opened", "refired"):
                 reason = f"{reason}; {placing.place(alert, row, step.event)}"
@@ -63,7 +71,8 @@ def receive(work: Work, integration: Integration, alerts: Sequence[Alert], rules
         outcome.incident = rows[outcome.dedup_key].incident if outcome.dedup_key in rows else ""
     if touched:
         work.tx.put_alerts(list(touched.values()))
-        _expiry(work, touched.values())
+    work.tx.touch_alerts([row for key, row in repeated.items() if key not in touched])
+    _expiry(work, sooner)
     work.flush()
     return outcomes
 

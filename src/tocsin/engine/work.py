@@ -49,11 +49,18 @@ class Work:
         policy_of: Callable[[Reader, str], tuple[Policy, str]], randomness: Randomness,
         reactions: Mapping[type[f.Body], tuple[Reaction, ...]],
     ) -> None:  # fmt: skip
-        self.tx, self.now, self.actor, self.command_id = tx, now, actor, command_id
+        self.tx, self.now, self.actor, self._command_id = tx, now, actor, command_id
         self.directory, self.randomness = directory, randomness
         self._policy_of, self._reactions = policy_of, reactions
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
+
+    @property
+    def command_id(self) -> str:
+        """The id that all facts of this unit share; made when the first is written, because most batches write none."""
+        if not self._command_id:
+            self._command_id = self.new_id()
+        return self._command_id
 
     def policy(self, incident: Incident) -> Policy:
         """The policy frozen onto the incident."""

@@ -287,6 +287,10 @@ class Transaction(Reader, Protocol):
         ...
 
     def put_alerts(self, rows: Sequence[AlertRow]) -> None: ...
+    def touch_alerts(self, rows: Sequence[AlertRow]) -> None:
+        """Writes what a mere repeat changes: times of receipt and expiry, and the count of repeats."""
+        ...
+
     def move_alerts(self, source: str, target: str, keys: Sequence[tuple[str, str]] | None = None) -> None:
         """Points alerts (and open groups) of one incident at another; ``keys`` limits it to some (integration, key)."""
         ...
@@ -379,9 +383,10 @@ class Store(Protocol):
         ...
 
     def read(self, work: Callable[[Reader], T]) -> T: ...
-    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[], None], *, due_only: bool = False) -> Callable[[], None]:
         """``listener()`` is called (from some thread, must not block) after commits, of other processes too where the
-        store can tell. Returns a function that ends the subscription."""
+        store can tell. ``due_only``: after those alone that wrote timers or messages, where the store can tell. Returns a
+        function that ends the subscription."""
         ...
 
     def now(self) -> Instant | None:

@@ -26,6 +26,10 @@ _ENDING = sql(
 _COUNT_FIRING = sql("SELECT count(*) FROM alerts WHERE status = 'firing'")
 _COUNT = sql("SELECT count(*) FROM alerts WHERE status = :status")
 _PUT = upsert("alerts", _COLUMNS, ["integration", "dedup_key"])
+_TOUCH = sql(
+    "UPDATE alerts SET last_at = :last_at, source_at = :source_at, ends_at = :ends_at, repeats = :repeats"
+    " WHERE integration = :integration AND dedup_key = :dedup_key"
+)
 _MOVE_ALL = sql("UPDATE alerts SET incident = :target WHERE incident = :source AND incident <> ''")
 _MOVE_ONE = sql(
     "UPDATE alerts SET incident = :target"
@@ -140,6 +144,19 @@ class AlertWriting(AlertReading):
             check_key("the group key", row.group_key, row.incident)
         if rows:
             self.session.many(_PUT, [msgspec.structs.asdict(row) for row in rows])
+
+    def touch_alerts(self, rows: Sequence[AlertRow]) -> None:
+        if rows:
+            self.session.many(
+                _TOUCH,
+                [
+                    {
+                        "integration": row.integration, "dedup_key": row.dedup_key, "last_at": row.last_at, "source_at": row.source_at,
+                        "ends_at": row.ends_at, "repeats": row.repeats,
+                    }
+                    for row in rows
+                ],
+            )  # fmt: skip
 
     def move_alerts(self, source: str, target: str, keys: Sequence[tuple[str, str]] | None = None) -> None:
         if keys is None:

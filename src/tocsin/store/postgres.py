@@ -106,7 +106,8 @@ class PostgresSession:
         self.connection = connection
         self.failed: TocsinError | None = None
         """the first error of this unit of work: PostgreSQL keeps nothing of a transaction after it"""
-        self.wrote = False
+        self.wrote = self.due = False
+        self.marks: dict[str, int] = {}
         self._cursor = connection.cursor(binary=True)
         self._next_number = next_number
 
@@ -295,7 +296,7 @@ class PostgresStore:
                 self._pool.check()
         raise AssertionError("unreachable")
 
-    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[], None], *, due_only: bool = False) -> Callable[[], None]:
         """Wakes after commits of this process and of others, and each second besides."""
         from tocsin.store.wakening import listen
 

@@ -91,8 +91,11 @@ class RecordReading:
         return [RecordRow(*row) for row in self.session.rows(_ALL_RECORDS, {"kind": kind})]
 
     def mark(self, name: str) -> int:
-        row = self.session.row(_COUNTER, {"name": f"mark:{name}"})
-        return int(row[0]) if row else 0
+        marks = self.session.marks
+        if name not in marks:
+            row = self.session.row(_COUNTER, {"name": f"mark:{name}"})
+            marks[name] = int(row[0]) if row else 0
+        return marks[name]
 
     def meta(self, name: str) -> bytes | None:
         row = self.session.row(_META, {"name": name})
@@ -134,6 +137,7 @@ class RecordWriting(RecordReading):
         return deleted
 
     def _count(self, name: str) -> None:
+        self.session.marks.pop(name, None)
         self.session.returning(_COUNT, {"name": f"mark:{name}"})
 
     def put_meta(self, name: str, value: bytes | None) -> None:
@@ -148,6 +152,7 @@ class RecordWriting(RecordReading):
         if row.current:
             self.session.run(_RETIRE, {"kind": row.kind, "name": row.name, "no": False})
         self.session.run(_PUT_DOCUMENT, msgspec.structs.asdict(row))
+        self._count("documents")
 
     def put_request(self, row: RequestRow, keep: int = 50) -> None:
         check_key("the request", row.id, row.integration)

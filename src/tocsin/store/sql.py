@@ -64,6 +64,10 @@ class Session(Protocol):
     """
 
     dialect: str
+    due: bool
+    """whether something was written that may fall due"""
+    marks: dict[str, int]
+    """marks that were read in this transaction"""
 
     def rows(self, statement: Statement, params: Params = ...) -> list[Row]: ...
     def row(self, statement: Statement, params: Params = ...) -> Row | None: ...

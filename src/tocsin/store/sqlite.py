@@ -60,8 +60,10 @@ class SqliteSession:
 
     dialect = "sqlite"
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, marks: dict[str, int] | None = None) -> None:
         self.connection = connection
+        self.due = False
+        self.marks: dict[str, int] = {} if marks is None else marks
         self.failed: BaseException | None = None
         """the first error of this unit of work: a statement may have been half done, so nothing of it may be kept"""
 
@@ -173,7 +175,10 @@ class SqliteStore:
             raise Unusable(f"there is no database at {self.path}. Check the data folder.", str(self.path))
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._clock = SystemClock()
-        self._listeners = Listeners()
+        self._listeners, self._due_listeners = Listeners(), Listeners()
+        self._due = False
+        self._marks: dict[str, int] = {}
+        """read once for a group: nobody else writes"""
         self._readers: deque[Any] = deque()
         self._closed = False
         self._closing = threading.Lock()
@@ -229,8 +234,8 @@ class SqliteStore:
             else:
                 connection.close()
 
-    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
-        return self._listeners.add(listener)
+    def subscribe(self, listener: Callable[[], None], *, due_only: bool = False) -> Callable[[], None]:
+        return (self._due_listeners if due_only else self._listeners).add(listener)
 
     def now(self) -> Instant | None:
         """None: one process, one clock."""
@@ -269,6 +274,9 @@ class SqliteStore:
             if changed:
                 changes, commits = changes + changed, commits + 1
                 self._listeners.call()
+                if self._due:
+                    self._due = False
+                    self._due_listeners.call()
             if not goes_on:
                 break
             if changes >= CHECKPOINT_CHANGES or commits >= CHECKPOINT_COMMITS:
@@ -283,6 +291,7 @@ class SqliteStore:
         work: _Work | None = first
         goes_on = True
         commit = _Outcome()
+        self._marks.clear()
         with commit:
             connection.execute("BEGIN IMMEDIATE")
         until = self._clock.now() + GROUP_TIME
@@ -309,13 +318,16 @@ class SqliteStore:
         return goes_on
 
     def _run_one(self, connection: Any, work: _Work, outcome: _Outcome) -> None:
-        session = SqliteSession(connection)
+        session = SqliteSession(connection, self._marks)
         with outcome:
             connection.execute("SAVEPOINT work")
             outcome.value = work.run(SqlTransaction(session))
+            self._due = self._due or session.due
             if session.failed is not None:
                 raise session.failed
             connection.execute("RELEASE work")
+        if outcome.error is not None:
+            self._marks.clear()
         if outcome.error is not None and connection.in_transaction:
             undo = _Outcome()
             with undo:

@@ -142,6 +142,7 @@ class TimerWriting(TimerReading):
     """Writing, leasing and finishing timers and outbox rows."""
 
     def set_timer(self, kind: str, key: str, due_at: Instant | None) -> None:
+        self.session.due = True
         check_key("the timer", kind, key)
         if due_at is None:
             self.session.run(_DROP_TIMER, {"kind": kind, "key": key})
@@ -150,6 +151,7 @@ class TimerWriting(TimerReading):
             self.session.run(_SET_TIMER, params)
 
     def set_timers(self, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
+        self.session.due = True
         for kind, key, _ in timers:
             check_key("the timer", kind, key)
         dropped = [{"kind": kind, "key": key} for kind, key, due in timers if due is None]
@@ -174,12 +176,14 @@ class TimerWriting(TimerReading):
         return sorted((TimerRow(*row) for row in rows), key=lambda row: (row.due_at, row.kind, row.key))
 
     def complete_timer(self, kind: str, key: str, token: str, next_due: Instant | None) -> bool:
+        self.session.due = True
         params: dict[str, Any] = {"kind": kind, "key": key, "token": token}
         if next_due is None:
             return self.session.run(_FINISH_TIMER, params) > 0
         return self.session.run(_REARM_TIMER, {**params, "due_at": next_due}) > 0
 
     def complete_timers(self, token: str, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
+        self.session.due = True
         finished = [{"kind": kind, "key": key, "token": token} for kind, key, due in timers if due is None]
         armed = [
             {"kind": k, "key": key, "token": token, "due_at": due}
@@ -192,6 +196,7 @@ class TimerWriting(TimerReading):
             self.session.many(_REARM_TIMER, armed)
 
     def put_outbox(self, rows: Sequence[OutboxRow]) -> None:
+        self.session.due = True
         for row in rows:
             check_key("the outbox row", row.id, row.key, row.scope)
         if rows:
@@ -214,6 +219,7 @@ class TimerWriting(TimerReading):
         return self.session.run(_COMPLETE, params) > 0
 
     def retry_outbox(self, id: str, token: str, not_before: Instant, error: str) -> bool:
+        self.session.due = True
         params = {"id": id, "token": token, "not_before": not_before, "error": error}
         return self.session.run(_RETRY, params) > 0
 
@@ -240,6 +246,7 @@ class TimerWriting(TimerReading):
 
     def release_held(self) -> int:
         """Says how many outbox rows may now leave."""
+        self.session.due = True
         self.session.run(_NOT_HELD_ANY_MORE, {})
         return self.session.run(_RELEASE, {})
 
