@@ -140,6 +140,10 @@ def build(settings: Settings, kind: str = "serve") -> Tocsin:
     loop = Loop(engine, longest_sleep=0.2 if settings.demo else 1.0, watch=watch, heartbeat=heartbeat)
     engine.seed_policy(policy_text(settings))
     store.write(lambda tx: sealing.arm(tx, engine.clock.now()))
+    if (
+        store.dialect == "sqlite"
+    ):  # one process at a time: the one before is gone, and so is whoever held its leases
+        store.write(lambda tx: tx.release_leases())
     notes = _first_start(engine, store, installation.secret, settings)
     for finding in public_url_findings(settings.url, list(engine.channels)):
         if finding.level == "fail":

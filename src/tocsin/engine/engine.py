@@ -47,7 +47,9 @@ from tocsin.policy.model import Policy
 T = TypeVar("T")
 log = structlog.get_logger("tocsin.engine")
 
-LEASE = 2 * MINUTE
+TIMER_LEASE = 30 * SECOND
+LEASE = MINUTE
+"""of a message: longer than any channel's time-outs; whoever took it and died holds it up no longer than this"""
 POISONED_RETRY = 30 * SECOND
 
 
@@ -376,7 +378,7 @@ class Engine:
         if due is None or due > now:
             return 0
         lease = token(self.randomness)
-        rows = self.store.write(lambda tx: tx.lease_timers(now, now + LEASE, lease, limit))
+        rows = self.store.write(lambda tx: tx.lease_timers(now, now + TIMER_LEASE, lease, limit))
         waiting = [(row, self.store.submit(self._timer_work(row, lease))) for row in rows]
         for row, future in waiting:
             try:

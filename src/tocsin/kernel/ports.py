@@ -345,6 +345,10 @@ class Transaction(Reader, Protocol):
         """
         ...
 
+    def release_leases(self) -> int:
+        """Frees what was leased. For a store that one process uses, at its start: whoever held the leases is gone."""
+        ...
+
     def release_held(self) -> int:
         """Lets a restored copy's outbox and timers go (foundation 25)."""
         ...

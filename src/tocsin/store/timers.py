@@ -96,6 +96,12 @@ _RELEASE = sql(f"UPDATE outbox SET state = 'waiting' WHERE {_PENDING} AND state 
 _NOT_HELD_ANY_MORE = sql("DELETE FROM meta WHERE name = 'held'")
 
 
+_FREE_TIMERS = sql("UPDATE timers SET lease_until = 0, lease_token = '' WHERE lease_until > 0")
+_FREE_OUTBOX = sql(
+    "UPDATE outbox SET state = 'waiting', lease_until = 0, lease_token = '' WHERE state = 'leased' AND finished_at = 0"
+)
+
+
 class TimerReading:
     """What can be read of timers and the outbox."""
 
@@ -249,6 +255,11 @@ class TimerWriting(TimerReading):
         self.session.due = True
         self.session.run(_NOT_HELD_ANY_MORE, {})
         return self.session.run(_RELEASE, {})
+
+    def release_leases(self) -> int:
+        """Frees what a process that is gone had taken, so that nothing waits for its leases to end; says how many."""
+        self.session.due = True
+        return self.session.run(_FREE_TIMERS) + self.session.run(_FREE_OUTBOX)
 
 
 def _only(row: Row | None) -> Instant | None:
