@@ -104,7 +104,10 @@ def test_who_is_deactivated_or_away_is_not_paged(migrated_file):
 
 
 def test_a_page_that_a_dead_provider_refused_arrives_when_it_is_back_and_once(migrated_file):
-    steps = "  - {at: 0 s, provider_down: {channel: console, for: 90 s}}\n" + ALERT.replace("0 s", "1 s")
+    down = [
+        f"  - {{at: 0 s, provider_down: {{channel: {name}, for: 90 s}}}}\n" for name in ("console", "sms")
+    ]
+    steps = "".join(down) + ALERT.replace("0 s", "1 s")
     result = play(steps, "  - {paged: chiara, not_before: 90 s, by: 2 min}\n", migrated_file)
     assert result.met
     arrived = [

@@ -8,6 +8,7 @@ from test_what_happens_to_people import World
 from wire_twilio import form_of
 
 from tocsin.catalogue.people import Contact
+from tocsin.engine import commands as c
 from tocsin.engine import replies
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import MINUTE, SECOND
@@ -43,6 +44,41 @@ def test_a_number_that_is_gone_fails_over_to_the_next_channel_at_once_and_is_on_
     assert len(world.sms.messages) == 0
     assert len(world.voice.messages) == 1
     assert "21211" in world.told()
+
+
+@pytest.mark.semantics(15)
+def test_a_provider_that_is_away_has_the_next_channel_tried_beside_it_and_is_itself_tried_again(world):
+    away = DeliveryFailed("twilio: no answer within 10 s")
+    world.sms.fail_next.extend([away, away, away])
+    world.alert()
+    world.run(20 * SECOND)
+    assert [one.to for one in world.voice.messages] == [NUMBER]
+    world.run(2 * MINUTE)  # whoever was interrupted just now is left alone for a minute
+    assert "sms does not take the message" in world.told()
+    assert "page" in [one.kind for one in world.sms.messages]
+
+
+@pytest.mark.semantics(15)
+def test_what_one_provider_hiccup_delays_for_two_seconds_rings_once(world):
+    world.sms.fail_next.append(DeliveryFailed("twilio answered 503"))
+    world.alert()
+    world.run(MINUTE)
+    assert len(world.sms.messages) == 1
+    assert len(world.voice.messages) == 0
+
+
+@pytest.mark.semantics(13, 15)
+def test_a_notice_falls_over_as_a_page_does(world):
+    cto = world.engine.directory().resolve("cto", world.clock.now()).people[0]
+    known = world.engine.directory().people[cto]
+    contacts = (Contact("text", "sms", "+4915100000001"), Contact("phone", "console", cto))
+    world.engine.put_records(
+        [record_of(msgspec.structs.replace(known, contacts=contacts), world.clock.now())]
+    )
+    world.sms.fail_next.extend([DeliveryFailed("gone", permanent=True)] * 9)
+    world.do("anna", c.Declare("everything is down", severity="P1", services=["payments"]))
+    world.run(SECOND)
+    assert [one.kind for one in world.phone.messages if one.to == cto] == ["notice"]
 
 
 @pytest.mark.semantics(15)

@@ -26,6 +26,13 @@ INTERRUPTING_KINDS = frozenset({"ntfy", "sms", "voice", "pagerduty", "console"})
 """Those that can wake a sleeping person. E-mail, chat, web hooks and the application wait to be looked at. The console
 stands for a telephone in demonstrations and drills."""
 
+PROVIDERS = {
+    "ntfy": "the push server", "email": "the mail server", "sms": "the telephone provider", "voice": "the telephone provider",
+    "slack": "Slack", "webhook": "the web hook", "pagerduty": "PagerDuty", "apprise": "Apprise", "console": "the console",
+    "app": "Tocsin itself",
+}  # fmt: skip
+"""Kind of contact → who delivers it. Kinds with the same provider fail together."""
+
 ROLES = ("owner", "responder", "stakeholder")
 """What a person may do in this installation: everything; respond to incidents; read, report and subscribe."""
 

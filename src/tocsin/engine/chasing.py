@@ -11,6 +11,7 @@ from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import RINGING, escalates_at, is_chased, next_chased, reminders
 from tocsin.incidents.duties import Duty, calendar_of, owed
+from tocsin.incidents.escalation import one_up
 from tocsin.incidents.incident import OWED, Incident
 from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Policy
@@ -85,7 +86,7 @@ class Chasing:
             target = (
                 self.severity.escalation.digest_to if self.digest else terms.escalate_to
             ) or "engineering_lead"
-            people = self._target(target)
+            people = self._target(target, owner_people(self.work, self.incident, duty.owner))
             self.work.record(self.incident, f.DutyChased(duty.id, duty.rule, duty.due, people, 0, target))
             self._nudge(people, duty, f"{duty.rule} is overdue and nobody has met it: {duty.how}")
         done = self.incident.chased.get(duty.id, 0)
@@ -100,14 +101,14 @@ class Chasing:
             self.work.record(self.incident, f.DutyChased(duty.id, duty.rule, duty.due, people, number))
             self._nudge(people, duty, f"{duty.rule} is still overdue: {duty.how}")
 
-    def _target(self, target: str) -> list[str]:
+    def _target(self, target: str, owing: list[str]) -> list[str]:
         if target in self.policy.roles and (target in self.incident.roles or target == "incident_commander"):
             return owner_people(self.work, self.incident, target)
         service = self.incident.services[0] if self.incident.services else ""
-        found = self.work.directory.resolve(
-            target, self.work.now, service=service, policy=self.incident.escalation_policy
-        )
-        return list(found.people)
+        found = one_up(
+            target, self.work.directory, self.work.now, owing, service=service, policy=self.incident.escalation_policy
+        )  # fmt: skip
+        return list(found)
 
     def _nudge(self, people: list[str], duty: Duty, text: str) -> None:
         for person in people:

@@ -51,6 +51,8 @@ TIMER_LEASE = 30 * SECOND
 LEASE = MINUTE
 """of a message: longer than any channel's time-outs; whoever took it and died holds it up no longer than this"""
 POISONED_RETRY = 30 * SECOND
+DELAYED_AFTER = 2
+"""attempts after which the person's next channel is tried beside one that does not answer"""
 
 
 def reply_key(secret: bytes) -> str:
@@ -484,7 +486,7 @@ class Engine:
                 )
             )
             if wait is not None:
-                self._retry(parcel, lease, wait, error.sentence[:500])
+                self._retry(parcel, lease, wait, error.sentence[:500], attempts)
                 return
             self._finish(
                 parcel, lease, "failed" if error.permanent else "gave_up", error.sentence, attempts, ""
@@ -492,14 +494,35 @@ class Engine:
         else:
             self._finish(parcel, lease, receipt.outcome, receipt.detail, attempts, receipt.reference)
 
-    def _retry(self, parcel: delivery.Parcel, lease: str, wait: Instant, sentence: str) -> None:
+    def _retry(
+        self, parcel: delivery.Parcel, lease: str, wait: Instant, sentence: str, attempts: int
+    ) -> None:
+        """Tries again later. The second time, the person's next channel is tried beside it."""
+
         def work(tx: Transaction) -> None:
-            for row in (parcel.row, *parcel.joined):
-                tx.retry_outbox(row.id, lease, wait, sentence)
+            unit = self.work(tx, SYSTEM)
             if parcel.row.effect == "page":
                 tx.put_meta(paged_key(parcel.row.recipient), None)
+            for row in (parcel.row, *parcel.joined):
+                if tx.retry_outbox(row.id, lease, wait, sentence) and attempts == DELAYED_AFTER:
+                    self._tell_delivery(unit, row, "delayed", sentence, attempts, "")
+            unit.flush()
 
         self.store.write(work)
+
+    @staticmethod
+    def _tell_delivery(
+        unit: Work, row: OutboxRow, outcome: str, detail: str, attempts: int, reference: str
+    ) -> None:
+        body = decode(row.payload)
+        if body.get("incident"):
+            unit.record(
+                unit.load(body["incident"]),
+                f.Delivery(
+                    row.id, row.recipient, row.channel, body.get("contact", ""), outcome, detail[:500], attempts, body.get("run", ""),
+                    row.effect, reference[:200],
+                ),
+            )  # fmt: skip
 
     def _finish(
         self, parcel: delivery.Parcel, lease: str, outcome: str, detail: str, attempts: int, reference: str
@@ -512,21 +535,10 @@ class Engine:
                 # nobody was interrupted, so the next channel need not wait for the minute to pass
                 tx.put_meta(paged_key(parcel.row.recipient), None)
             for row in (parcel.row, *parcel.joined):
-                if not tx.complete_outbox(
+                if tx.complete_outbox(
                     row.id, lease, state, unit.now, detail[:500] if state == "failed" else ""
                 ):
-                    continue
-                body = decode(row.payload)
-                if not body.get("incident"):
-                    continue
-                incident = unit.load(body["incident"])
-                unit.record(
-                    incident,
-                    f.Delivery(
-                        row.id, row.recipient, row.channel, body.get("contact", ""), outcome, detail[:500], attempts, body.get("run", ""),
-                        row.effect, reference[:200],
-                    ),
-                )  # fmt: skip
+                    self._tell_delivery(unit, row, outcome, detail, attempts, reference)
             unit.flush()
 
         self.store.write(work)

@@ -9,7 +9,7 @@ from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, next_step
 from tocsin.incidents.incident import Incident, Run
 from tocsin.kernel.clock import Instant
-from tocsin.kernel.codec import encode
+from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import OutboxRow
 from tocsin.notify.rules import next_contact, plan
 
@@ -147,12 +147,7 @@ def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None
         reasons.append(f"{target.replace('_', ' ')}: {found.reason}")
     reason = "; ".join(reasons)
     if not people:
-        work.record(
-            incident,
-            f.StepSkipped(
-                run.id, due.step, due.round, list(due.targets), reason, _shift(work, incident, run, due)
-            ),
-        )
+        work.record(incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason))
         return
     again = "paged again, nobody has acknowledged: " if due.round > run.round else ""
     work.record(
@@ -168,38 +163,25 @@ def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None
             again + reason,
             late,
             due.quiet,
+            due.at,
         ),
     )
 
 
-def _shift(work: Work, incident: Incident, run: Run, due: Due) -> int:
-    """How far the anchor moves so that the step after an empty one is due at once."""
-    policy = work.policy(incident)
-    steps = chain_of(run, policy, work.directory).steps
-    if due.round != run.round or due.step + 1 >= len(steps):
-        return 0
-    return work.now - calendar_of(incident, policy).add(run.anchor, steps[due.step + 1].after)
-
-
 def page(
-    work: Work,
-    incident: Incident,
-    run: Run,
-    step: int,
-    round: int,
-    people: list[str],
-    targets: list[str],
-    reason: str,
-    late: int,
-    quiet: bool = False,
-) -> f.Paged:
-    """The fact of a page: outside the hours of its severity what interrupts waits for the next opening."""
+    work: Work, incident: Incident, run: Run, step: int, round: int, people: list[str], targets: list[str], reason: str, late: int,
+    quiet: bool = False, due: Instant = 0,
+) -> f.Paged:  # fmt: skip
+    """The fact of a page that was due at ``due``: outside the hours of its severity what interrupts waits for the next opening.
+
+    A page that a person asked for by hand does not wait.
+    """
     policy = work.policy(incident)
     wait = 0
-    if policy.severity(run.severity).escalation.hours == "business":
-        calendar = calendar_of(incident, policy)
-        opening = calendar.next_opening(work.now)
-        wait = 0 if calendar.is_open(work.now) else opening
+    if policy.severity(run.severity).escalation.hours == "business" and run.kind != "manual":
+        moment = work.now if late or not due else due
+        opening = calendar_of(incident, policy).in_hours(moment)
+        wait = opening if opening > work.now else 0
     return f.Paged(run.id, step, round, people, targets, reason, late, quiet, wait)
 
 
@@ -475,28 +457,20 @@ def after_reopened(work: Work, incident: Incident, body: f.Reopened, fact_id: st
 
 
 def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: str) -> None:
-    """A permanent failure falls over to the person's next channel at once."""
-    if body.outcome not in ("failed", "gave_up") or body.kind != "page" or not incident.open:
+    """What failed for good, or is not taken, goes to the person's next channel at once; a notice as well as a page."""
+    row = work.tx.outbox_row(body.message)
+    person = work.directory.people.get(body.person)
+    if body.outcome not in ("failed", "gave_up", "delayed") or row is None or person is None:
         return
     run = incident.runs.get(body.run)
-    person = work.directory.people.get(body.person)
-    if run is None or run.state != "running" or person is None:
+    if body.kind == "page" and (not incident.open or run is None or run.state != "running"):
         return
     contact = next_contact(person, incident.failed.get(body.person, []))
     if contact is not None:
-        work.send(
-            message(
-                work,
-                incident,
-                fact_id,
-                "page",
-                body.person,
-                contact,
-                work.now,
-                run.id,
-                {"run": run.id, "step": run.next, "round": run.round},
-            )
-        )
+        kept = {
+            name: value for name, value in decode(row.payload).items() if name not in ("incident", "fact", "contact", "kind")
+        }  # fmt: skip
+        work.send(message(work, incident, fact_id, body.kind, body.person, contact, work.now, row.tag, kept))
 
 
 def after_merge(work: Work, incident: Incident, body: f.MergedFrom, fact_id: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from tocsin.incidents.duties import Duty
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import DAY, Instant, earliest
+from tocsin.kernel.clock import Instant, earliest
 from tocsin.policy.calendar import BusinessCalendar, Duration
 from tocsin.policy.model import Chase, Policy
 
@@ -77,10 +77,15 @@ def escalates_at(
 ) -> Instant | None:
     """When a missed duty goes to somebody else: once. ``digest``: at the opening of the next business day instead."""
     if digest:
-        return calendar.next_opening(duty.due - duty.due % DAY + DAY)
+        return digest_at(duty.due, calendar)
     if terms.escalate_after is None:
         return None
     return _in_hours(calendar.add(duty.due, terms.escalate_after), calendar, business)
+
+
+def digest_at(due: Instant, calendar: BusinessCalendar) -> Instant:
+    """When the digest leaves that names what fell due at ``due``: the next business day opens."""
+    return calendar.next_day(due)
 
 
 def _in_hours(at: Instant, calendar: BusinessCalendar, business: bool) -> Instant:

@@ -5,6 +5,8 @@ The chain (targets and delays) is the policy's, or the escalation policy's own; 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from tocsin.incidents.directory import Directory
@@ -51,7 +53,7 @@ def chain_of(run: Run, policy: Policy, directory: Directory) -> Chain:
         commander = policy.paging.commander
         steps, repeat = commander.steps, commander.repeat_every or chain.repeat_every
     else:
-        team = directory.escalation_policies.get(run.escalation_policy)
+        team = directory.escalation_policy_for(service=run.service, policy=run.escalation_policy)
         own = team.steps_for(run.severity) if team else ()
         if own:
             return Chain(
@@ -72,6 +74,10 @@ def next_step(run: Run, chain: Chain, calendar: BusinessCalendar) -> Due | None:
     if run.next < len(chain.steps):
         step = chain.steps[run.next]
         at = calendar.add(run.anchor, step.after)
+        if (
+            run.skipped
+        ):  # the step before it found nobody: this one comes in its place, those after it at their time
+            at = min(at, max(run.last_step_at, run.anchor))
         return Due(max(at, run.paused_until), run.next, run.round, step.targets, step.quiet)
     if chain.repeat is None:
         return None
@@ -81,6 +87,33 @@ def next_step(run: Run, chain: Chain, calendar: BusinessCalendar) -> Due | None:
 
 def _everybody(chain: Chain) -> tuple[str, ...]:
     return tuple(dict.fromkeys(target for step in chain.steps for target in step.targets))
+
+
+ABOVE = {
+    "on_call": "engineering_lead", "secondary": "engineering_lead", "engineering_lead": "engineering_manager",
+    "engineering_manager": "cto", "cto": "ceo",
+}  # fmt: skip
+"""one step up: to whom a missed duty goes where those it would go to are the ones who owe it"""
+
+
+def one_up(
+    target: str,
+    directory: Directory,
+    at: Instant,
+    owing: Collection[str],
+    *,
+    service: str = "",
+    policy: str = "",
+) -> tuple[str, ...]:
+    """Whom a missed duty goes to: ``target``, or the next above it who does not owe it already."""
+    asked: str | None = target
+    people: tuple[str, ...] = ()
+    while asked is not None:
+        people = directory.resolve(asked, at, service=service, policy=policy).people
+        if any(person not in owing for person in people):
+            return people
+        asked = ABOVE.get(asked)
+    return people
 
 
 def next_escalation(

@@ -226,7 +226,11 @@ class Told(Body):
 
 
 class Delivery(Body):
-    """What became of a message. ``outcome``: ``accepted``, ``delivered``, ``failed`` (permanent) or ``gave_up``."""
+    """What became of a message.
+
+    ``outcome``: ``accepted``, ``delivered``, ``failed`` (for good), ``gave_up``, or ``delayed``: it was not taken twice, is
+    tried again, and the person's next channel is tried beside it.
+    """
 
     type: ClassVar[str] = "delivery"
     message: str

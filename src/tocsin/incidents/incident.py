@@ -10,7 +10,7 @@ from tocsin.incidents import facts as f
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 2
+FOLD = 3
 
 OPEN = ("investigating", "identified", "monitoring")
 ENDED = ("closed", "false_alarm", "merged")
@@ -53,6 +53,8 @@ class Run(msgspec.Struct):
     """running, acknowledged, stopped"""
     paused_until: Instant = 0
     last_step_at: Instant = 0
+    skipped: bool = False
+    """the last step found nobody, so the next one is taken at once"""
     on_call: str = ""
 
 
@@ -319,7 +321,7 @@ def _run(i: Incident, b: f.RunStarted, at: Instant) -> None:
 def _paged(i: Incident, b: f.Paged, at: Instant) -> None:
     run = i.runs[b.run]
     _step(run, b.step, b.round, b.late, at)
-    run.reached = True
+    run.reached, run.skipped = True, False
     for person in b.people:
         run.paged[person] = at
     if "on_call" in b.targets and b.people:
@@ -330,6 +332,7 @@ def _paged(i: Incident, b: f.Paged, at: Instant) -> None:
 
 def _skipped(i: Incident, b: f.StepSkipped, at: Instant) -> None:
     _step(i.runs[b.run], b.step, b.round, b.late, at)
+    i.runs[b.run].skipped = True
 
 
 def _step(run: Run, step: int, round: int, late: int, at: Instant) -> None:
@@ -408,8 +411,10 @@ def _sent(i: Incident, b: f.MessageSent, at: Instant) -> None:
 
 
 def _delivery(i: Incident, b: f.Delivery, at: Instant) -> None:
-    if b.outcome in ("failed", "gave_up"):
-        i.failed.setdefault(b.person, []).append(b.contact)
+    if b.outcome in ("failed", "gave_up", "delayed"):
+        known = i.failed.setdefault(b.person, [])
+        if b.contact not in known:
+            known.append(b.contact)
     elif b.person in i.failed and b.contact in i.failed[b.person]:
         i.failed[b.person].remove(b.contact)
 

@@ -77,6 +77,7 @@ def _delivery(b: f.Delivery, p: _P) -> str:
         "delivered": "reached",
         "failed": "could not reach",
         "gave_up": "gave up on",
+        "delayed": "does not take the message for",
     }
     tries = f" after {b.attempts} attempts" if b.attempts > 1 else ""
     return f"{b.channel} {words[b.outcome]} {p([b.person])}{tries}{_why(b.detail)}"

@@ -7,6 +7,10 @@ from collections.abc import Collection
 import msgspec
 
 from tocsin.catalogue.people import Contact, Person, contact_by_id, interrupting_contacts, rules_for
+from tocsin.kernel.clock import MINUTE
+
+FALL_OVER = MINUTE
+"""A provider that did not take a page twice has the person's next contact tried beside it: within this."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -40,8 +44,13 @@ def plan(person: Person, severity: str, purpose: str) -> list[Attempt]:
     return attempts
 
 
-def next_contact(person: Person, failed: Collection[str]) -> Contact | None:
-    """The next contact to try when those in ``failed`` cannot be used: what wakes first, then the rest."""
+def in_order(person: Person, without: Collection[str] = ()) -> list[Contact]:
+    """The contacts in the order in which they stand in for each other: what wakes first, then the rest."""
     waking = interrupting_contacts(person)
     rest = [contact for contact in person.contacts if not contact.interrupts]
-    return next((contact for contact in (*waking, *rest) if contact.id not in failed), None)
+    return [contact for contact in (*waking, *rest) if contact.id not in without]
+
+
+def next_contact(person: Person, failed: Collection[str]) -> Contact | None:
+    """The next contact to try when those in ``failed`` cannot be used."""
+    return next(iter(in_order(person, failed)), None)

@@ -249,6 +249,10 @@ class BusinessCalendar:
         # tomorrow's may have begun: clocks that go back over midnight show yesterday's date again
         return any(start <= at < end for day in (today, today + 1) for start, end in self._day(day))
 
+    def in_hours(self, at: Instant) -> Instant:
+        """``at`` itself in working hours or at their very end, where business time falls due; else when they next begin."""
+        return at if self.is_open(at) or self.is_open(at - 1) else self.next_opening(at)
+
     def next_opening(self, at: Instant) -> Instant:
         """``at`` itself in working hours, else when they next begin."""
         for start, end in self._spans(at):
@@ -269,6 +273,23 @@ class BusinessCalendar:
             if closing > latest:
                 return None
         return closing
+
+    def midnight_after(self, at: Instant) -> Instant:
+        """When the local day after that of ``at`` begins."""
+        return wall_instant(self.zone, self._date(at) + 1, 0)
+
+    def next_day(self, at: Instant) -> Instant:
+        """When the next business day after the local day of ``at`` opens."""
+        return self.next_opening(self.midnight_after(at))
+
+    def wall_edges(self, start: Instant, end: Instant) -> list[Instant]:
+        """Every time of day at which hours begin or end on some weekday, on each local day between the two instants."""
+        minutes = sorted({edge for spans in self.hours for span in spans for edge in span})
+        return [
+            wall_instant(self.zone, ordinal, minute)
+            for ordinal in range(self._date(start), self._date(end) + 1)
+            for minute in minutes
+        ]
 
     def add(self, start: Instant, duration: Duration) -> Instant:
         """When ``duration`` from ``start`` is over. Business kinds count from the next opening when it is closed."""

@@ -1,0 +1,561 @@
+"""Does every page reach somebody? A proof over the coming weeks, or the shortest counterexample.
+
+For each severity and each service: whoever must *respond* has to be reached in the time that the policy allows though
+any one person does not answer and any one provider is down; whoever must be *told* though any one provider is down.
+
+Nothing is sampled. Who is on call changes at hand-offs, overrides and leave; when a step falls due changes its pace
+where working hours begin or end. Between two such moments the answer is the same for every opening, so one opening
+for each stretch decides it: the sweep is exact to the microsecond.
+
+What is left out is on the safe side: a page handed on at a change of shift, and repeats after the last step, would
+reach further people.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+import msgspec
+
+from tocsin.catalogue.people import PROVIDERS, Contact
+from tocsin.incidents.chasing import digest_at
+from tocsin.incidents.directory import Directory, Resolved
+from tocsin.incidents.escalation import ABOVE, Step, chain_of
+from tocsin.incidents.incident import Run
+from tocsin.kernel.clock import DAY, WEEK, Instant, humanize, to_iso
+from tocsin.notify.rules import FALL_OVER, in_order, plan
+from tocsin.oncall.schedules import OnCall
+from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.policy.model import SEVERITIES, Policy
+from tocsin.policy.timemap import TimeMap, crossings, turns
+
+RESPOND, COMMAND, TOLD = "respond", "command", "told"
+"""what is demanded: a responder, a commander, that those are told whom the severity tells"""
+
+
+class Line(msgspec.Struct):
+    """Whom a target means over time: ``values[n]`` holds from ``starts[n]`` until the next one."""
+
+    starts: list[Instant]
+    values: list[Resolved]
+
+    def at(self, moment: Instant) -> Resolved:
+        return self.values[max(0, bisect_right(self.starts, moment) - 1)]
+
+
+class Sweep(Directory):
+    """A directory that notes until when what it was asked stays true; everything else is the one it was made from."""
+
+    def __init__(self, known: Directory) -> None:
+        self.__dict__.update(known.__dict__)
+        self._answers = {}
+        self._until: Instant | None = None
+
+    def _holds(self, until: Instant | None) -> None:
+        if until is not None and (self._until is None or until < self._until):
+            self._until = until
+
+    def on_call(self, schedule_id: str, at: Instant, position: str = "primary") -> OnCall:
+        answer = super().on_call(schedule_id, at, position)
+        self._holds(answer.until)
+        return answer
+
+    def off(self, person_id: str, at: Instant) -> str:
+        for leave in self._leaves_of.get(person_id, ()):
+            for edge in (leave.start, leave.end):
+                if edge > at:
+                    self._holds(edge)
+        return super().off(person_id, at)
+
+    def line(self, target: str, start: Instant, end: Instant, *, service: str = "", policy: str = "") -> Line:
+        """Whom ``target`` means from ``start`` until ``end``."""
+        found = Line([], [])
+        at: Instant | None = start
+        while at is not None and at < end:
+            self._until = None
+            value = self.resolve(target, at, service=service, policy=policy)
+            if not found.values or _same(found.values[-1], value):
+                found.starts.append(at)
+                found.values.append(value)
+            at = self._until
+        return found
+
+
+def _same(before: Resolved, after: Resolved) -> bool:
+    """Whether ``after`` is another answer than ``before``."""
+    return (before.people, before.anyway) != (after.people, after.anyway)
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """One way in which a page reaches a person: over ``provider``, ``delay`` after the step; ``waits`` for opening."""
+
+    provider: str
+    delay: int
+    waits: bool
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """What one step does for an incident that opens at a moment."""
+
+    number: int
+    after: str
+    targets: tuple[str, ...]
+    at: Instant
+    people: tuple[str, ...]
+    pulled: bool = False
+    """taken early, because the step before it was empty"""
+
+
+class Counterexample(msgspec.Struct, frozen=True):
+    """When whom nobody reaches. It holds for every opening from ``opened`` until ``until``."""
+
+    demand: str
+    severity: str
+    service: str
+    opened: Instant
+    until: Instant
+    without_person: str
+    without_provider: str
+    within: str
+    steps: tuple[Trace, ...]
+    sentence: str
+    others: int = 0
+    """further stretches of the same kind within the weeks looked at"""
+
+    @property
+    def failures(self) -> int:
+        """How much has to go wrong: 0, 1 or 2 things."""
+        return bool(self.without_person) + bool(self.without_provider)
+
+
+class Proof(msgspec.Struct):
+    """``found``: for each severity, service and demand the first counterexample; the shortest first. Empty: proved."""
+
+    start: Instant
+    end: Instant
+    services: int
+    severities: tuple[str, ...]
+    openings: int
+    """how many stretches of opening times were decided"""
+    found: list[Counterexample]
+
+    @property
+    def proved(self) -> bool:
+        return not self.found
+
+
+def prove(
+    policy: Policy,
+    directory: Directory,
+    start: Instant,
+    *,
+    weeks: int = 13,
+    kinds: Iterable[str] | None = None,
+    severities: Iterable[str] = SEVERITIES,
+) -> Proof:
+    """Decides it for every opening from ``start`` on, for that many weeks.
+
+    ``kinds``: the kinds of contact that this installation can use at all; None: every one.
+    """
+    end = start + weeks * WEEK
+    usable = frozenset(kinds) if kinds is not None else frozenset(PROVIDERS)
+    sweep = Sweep(directory)
+    found: list[Counterexample] = []
+    openings = 0
+    groups = _groups(directory)
+    wanted = tuple(severities)
+    lines: dict[str, dict[str, Line]] = {}
+    for severity in wanted:
+        terms = policy.severity(severity)
+        paging = _Reaches(
+            directory, severity, usable, terms.hours == "always", terms.escalation.hours == "business"
+        )
+        telling = _Reaches(directory, severity, usable, False, False)
+        clocks: dict[str, _Clock] = {}
+        for service, alike in groups:
+            name = directory.calendar_of(service) or policy.default_calendar
+            clock = clocks.setdefault(name, _Clock(policy, severity, policy.calendar(name), start, end))
+            known = lines.setdefault(service, {})
+            for demand in _demands(
+                policy, severity, directory, sweep, service, clock, known, paging, telling
+            ):
+                openings += len(demand.moments)
+                counter = demand.first(alike)
+                if counter is not None:
+                    found.append(counter)
+    found.sort(key=lambda one: (one.failures, one.opened, one.severity, one.service))
+    return Proof(start, end, len(directory.services), wanted, openings, found)
+
+
+def _groups(directory: Directory) -> list[tuple[str, int]]:
+    """One service for each set that is paged alike, with how many more there are; the first is for what names none."""
+    seen: dict[tuple[str, ...], list[str]] = {}
+    for service in ("", *sorted(directory.services)):
+        owner = directory.team_of(service)
+        answering, _ = directory.answering_team(service=service)
+        escalation = directory.escalation_policy_for(service=service)
+        key = (
+            owner.id if owner else "",
+            answering.id if answering else "",
+            escalation.id if escalation else "",
+            directory.calendar_of(service),
+        )
+        seen.setdefault(key, []).append(service)
+    return [(names[0], len(names) - 1) for names in seen.values()]
+
+
+class _Clock:
+    """What does not depend on the service: when each delay is over, and whether that is in time."""
+
+    def __init__(
+        self, policy: Policy, severity: str, calendar: BusinessCalendar, start: Instant, end: Instant
+    ) -> None:
+        self.policy, self.severity, self.calendar, self.start, self.end = (
+            policy,
+            severity,
+            calendar,
+            start,
+            end,
+        )
+        self.terms = policy.severity(severity)
+        self.digest = self.terms.escalation.when_missed == "digest"
+        self._maps: dict[Duration, TimeMap] = {}
+        self._timely: dict[tuple[Duration, int, bool, Duration], tuple[list[Instant], list[bool]]] = {}
+        self._turns: list[Instant] | None = None
+
+    def map(self, duration: Duration) -> TimeMap:
+        """When ``duration`` is over, for every opening."""
+        if duration not in self._maps:
+            if duration == DIGEST:
+                acknowledge = self.terms.acknowledge
+
+                def at(t: Instant) -> Instant:
+                    return digest_at(self.calendar.add(t, acknowledge), self.calendar)
+
+                base = self.map(acknowledge)
+                edges = {base.since(midnight) for midnight in self._midnights()}
+                self._maps[duration] = TimeMap(at, self.start, self.end, {*self.turns, *base.knots, *edges})
+            else:
+                self._maps[duration] = TimeMap.of(duration, self.calendar, self.start, self.end)
+        return self._maps[duration]
+
+    def _midnights(self) -> list[Instant]:
+        """The local midnights of the stretch and of the days after it."""
+        found, at = [], self.start
+        while at < self.end + 15 * DAY:
+            at = self.calendar.midnight_after(at)
+            found.append(at)
+        return found
+
+    @property
+    def turns(self) -> list[Instant]:
+        if self._turns is None:
+            self._turns = turns(self.calendar, self.start, self.end)
+        return self._turns
+
+    def timely(self, after: Duration, reach: Reach, within: Duration) -> tuple[list[Instant], list[bool]]:
+        """From which openings on a page over ``reach`` arrives in time, or too late."""
+        key = (after, reach.delay, reach.waits, within)
+        known = self._timely.get(key)
+        if known is None:
+            known = self._timely[key] = self._decide(after, reach, within)
+        return known
+
+    def _decide(self, after: Duration, reach: Reach, within: Duration) -> tuple[list[Instant], list[bool]]:
+        step = self.map(after)
+
+        def arrives(t: Instant) -> Instant:
+            at = step.at(t)
+            return max(at + reach.delay, self.calendar.in_hours(at) if reach.waits else 0)
+
+        if after.is_elapsed and within.is_elapsed and not reach.waits:
+            return [self.start], [arrives(self.start) <= self.start + within.amount]
+        edges = {turn + past for turn in self.turns for past in (0, 1)}
+        knots = {*step.knots, *self.turns, *(step.since(edge) for edge in edges)}
+        knots |= {step.since(edge - reach.delay) for edge in edges}
+        deadline = self.map(within)
+        arrival = TimeMap(arrives, self.start, self.end, knots)
+        moments: list[Instant] = []
+        answers: list[bool] = []
+        for t in crossings(arrival, deadline):
+            answer = arrives(t) <= deadline.at(t)
+            if not answers or answers[-1] != answer:
+                moments.append(t)
+                answers.append(answer)
+        return moments, answers
+
+
+DIGEST = Duration("digest", 0, "the next business-day digest")
+"""stands for the moment at which a missed duty of a low severity goes one step up"""
+
+
+class _Demand:
+    """One demand for one service and severity: the moments that part its openings, and what is true between them."""
+
+    def __init__(
+        self, kind: str, clock: _Clock, service: str, within: Duration, steps: list[tuple[Step, bool]],
+        lines: Mapping[str, Line], reaches: _Reaches, directory: Directory,
+    ) -> None:  # fmt: skip
+        self.kind, self.clock, self.service, self.within = kind, clock, service, within
+        self.steps, self.lines, self.reaches, self.directory = steps, lines, reaches, directory
+        self.maps = [clock.map(step.after) for step, _ in steps]
+        self._known: dict[tuple[object, ...], tuple[str, str] | None] = {}
+        self.moments = self._moments()
+
+    def _moments(self) -> list[Instant]:
+        start, end = self.clock.start, self.clock.end
+        found = {start}
+        for index, when in enumerate(self.maps):
+            # a step that comes early in place of an empty one is looked up at that one's time
+            names = {target for step, _ in self.steps[index:] for target in step.targets}
+            if self.steps[index][0].after == DIGEST:
+                names = set(self.lines)
+            found.update(when.since(edge) for name in names for edge in self.lines[name].starts)
+        for step, quiet in self.steps:
+            for reach in self.reaches.shapes(quiet):
+                found.update(self.clock.timely(step.after, reach, self.within)[0])
+        return sorted(moment for moment in found if start <= moment < end)
+
+    def trace(self, opened: Instant) -> list[Trace]:
+        """Which steps page whom when, for an incident that opens at ``opened`` and that nobody acknowledges."""
+        found: list[Trace] = []
+        empty = False
+        at = opened
+        for number, (when, (step, _)) in enumerate(zip(self.maps, self.steps, strict=True)):
+            at = min(at, when.at(opened)) if empty else when.at(opened)
+            people = paged(self.lines[target].at(at) for target in step.targets)
+            if step.after == DIGEST:
+                people = self._one_up(step.targets[0], at, {who for one in found for who in one.people})
+            found.append(Trace(number, step.after.text, step.targets, at, people, empty))
+            empty = not people
+        return found
+
+    def _one_up(self, target: str, at: Instant, owing: set[str]) -> tuple[str, ...]:
+        asked: str | None = target
+        people: tuple[str, ...] = ()
+        while asked is not None:
+            people = self.lines[asked].at(at).people
+            if any(person not in owing for person in people):
+                break
+            asked = ABOVE.get(asked)
+        return people
+
+    def decide(self, opened: Instant) -> tuple[str, str] | None:
+        """(person, provider) without whom nobody is reached in time, each empty where it is not needed; None: reached."""
+        taken = self.trace(opened)
+        arrivals: set[tuple[str, str]] = set()
+        governing = self.steps[0][0].after
+        for trace, (step, quiet) in zip(taken, self.steps, strict=True):
+            if not trace.pulled:
+                governing = step.after
+            for person in trace.people:
+                for reach in self.reaches.of(person, quiet):
+                    moments, answers = self.clock.timely(governing, reach, self.within)
+                    if answers[bisect_right(moments, opened) - 1]:
+                        arrivals.add((person, reach.provider))
+        return missing(arrivals)
+
+    def first(self, alike: int) -> Counterexample | None:
+        """The counterexample that needs the least to go wrong, the earliest of those."""
+        best: tuple[int, Instant, Instant, tuple[str, str]] | None = None
+        others = 0
+        before: tuple[str, str] | None = None
+        for opened, until in pairwise([*self.moments, self.clock.end]):
+            lacking = self.decide(opened)
+            if lacking is not None and lacking != before:
+                others += 1
+            if lacking is not None:
+                needed = sum(1 for one in lacking if one)
+                if best is None or needed < best[0]:
+                    best = (needed, opened, until, lacking)
+                elif best[2] == opened and best[3] == lacking:
+                    best = (needed, best[1], until, lacking)
+            before = lacking
+        if best is None:
+            return None
+        _, opened, until, (person, provider) = best
+        steps = tuple(self.trace(opened))
+        return Counterexample(
+            self.kind, self.clock.severity, self.service, opened, until, person, provider, self.within.text, steps,
+            _sentence(self, opened, person, provider, steps, alike), max(0, others - 1),
+        )  # fmt: skip
+
+
+class _Told:
+    """That those are told whom the severity tells: each of them over two providers, or somebody else in their place."""
+
+    def __init__(self, clock: _Clock, service: str, target: str, line: Line, reaches: _Reaches) -> None:
+        self.clock, self.service, self.target, self.line, self.reaches = clock, service, target, line, reaches
+        self.moments = [start for start in line.starts if start < clock.end]
+
+    def first(self, alike: int) -> Counterexample | None:
+        for index, opened in enumerate(self.moments):
+            people = self.line.values[index].people
+            providers = {reach.provider for person in people for reach in self.reaches.of(person, True)}
+            if len(providers) > 1:
+                continue
+            until = self.moments[index + 1] if index + 1 < len(self.moments) else self.clock.end
+            only = next(iter(providers), "")
+            shown = self.target.replace("_", " ")
+            names = ", ".join(self.reaches.directory.name(person) for person in people)
+            if not people:
+                why = f"nobody is {shown}"
+            elif not only:
+                why = f"{names} ({shown}) has no contact that this installation can use"
+            else:
+                why = f"if {only} is down, {names} ({shown}) is not told: there is no second provider and no deputy"
+            sentence = f"{self.clock.severity}, opened {to_iso(opened)}: {why}"
+            trace = (Trace(0, "0s", (self.target,), opened, tuple(people)),)
+            return Counterexample(
+                TOLD,
+                self.clock.severity,
+                self.service,
+                opened,
+                until,
+                "",
+                only,
+                "",
+                trace,
+                sentence + _alike(alike),
+            )
+        return None
+
+
+def _demands(
+    policy: Policy, severity: str, directory: Directory, sweep: Sweep, service: str, clock: _Clock, lines: dict[str, Line],
+    paging: _Reaches, telling: _Reaches,
+) -> Iterator[_Demand | _Told]:  # fmt: skip
+    terms = policy.severity(severity)
+    escalation = directory.escalation_policy_for(service=service)
+    named = escalation.id if escalation else ""
+    far = clock.end + 60 * DAY
+
+    def line(target: str) -> Line:
+        if target not in lines:
+            lines[target] = sweep.line(target, clock.start, far, service=service, policy=named)
+        return lines[target]
+
+    for kind, within in (
+        (RESPOND, terms.respond if clock.digest else terms.acknowledge),
+        (COMMAND, terms.respond),
+    ):
+        if kind == COMMAND and severity not in policy.paging.commander.severities:
+            continue
+        run = Run("", "commander" if kind == COMMAND else "responders", named, severity, service, 0, 0, "")
+        steps = [(step, step.quiet) for step in chain_of(run, policy, directory).steps]
+        if kind == RESPOND and clock.digest and terms.escalation.digest_to:
+            steps.append((Step(DIGEST, (terms.escalation.digest_to,), True), True))
+        if not steps:
+            continue  # said by the checker: nobody would ever be paged
+        for step, _ in steps:
+            for target in step.targets:
+                line(target)
+        above = steps[-1][0].targets[0] if steps[-1][0].after == DIGEST else ""
+        while above := ABOVE.get(above, ""):
+            line(above)
+        yield _Demand(kind, clock, service, within, steps, lines, paging, directory)
+    if terms.notice is not None:
+        for target in terms.notice.targets:
+            yield _Told(clock, service, target, line(target), telling)
+
+
+class _Reaches:
+    """How a page of one severity reaches each person; worked out once for each."""
+
+    def __init__(
+        self, directory: Directory, severity: str, usable: frozenset[str], must_wake: bool, waits: bool
+    ) -> None:
+        self.directory, self.severity, self.usable = directory, severity, usable
+        self.must_wake, self.waits = must_wake, waits
+        self._known: dict[tuple[str, bool], tuple[Reach, ...]] = {}
+        self._shapes: dict[bool, set[Reach]] = {}
+
+    def of(self, person_id: str, quiet: bool) -> tuple[Reach, ...]:
+        """Ways to a person, later ones for the case that those before them fail."""
+        key = (person_id, quiet)
+        if key not in self._known:
+            self._known[key] = tuple(self._ways(person_id, quiet))
+        return self._known[key]
+
+    def _ways(self, person_id: str, quiet: bool) -> Iterator[Reach]:
+        person = self.directory.people.get(person_id)
+        if person is None:
+            return
+        attempts = plan(person, self.severity, "nudge" if quiet else "page")
+        for attempt in attempts:
+            if self._counts(attempt.contact):
+                yield self._reach(attempt.contact, attempt.after, quiet)
+        rest = in_order(person, [attempt.contact.id for attempt in attempts[:1]])
+        for position, contact in enumerate(rest, 1):
+            if self._counts(contact):
+                # where business hours are kept, nobody asks for the minute that falling over takes
+                yield self._reach(contact, position * FALL_OVER if self.must_wake else 0, quiet)
+
+    def _counts(self, contact: Contact) -> bool:
+        wakes = contact.interrupts and contact.tested_at > 0
+        return contact.kind in self.usable and (wakes or not self.must_wake)
+
+    def _reach(self, contact: Contact, delay: int, quiet: bool) -> Reach:
+        return Reach(PROVIDERS[contact.kind], delay, self.waits and contact.interrupts and not quiet)
+
+    def shapes(self, quiet: bool) -> set[Reach]:
+        """Every distinct way among all people: what decides about being in time."""
+        if quiet not in self._shapes:
+            every = (reach for person in self.directory.people for reach in self.of(person, quiet))
+            self._shapes[quiet] = {msgspec.structs.replace(reach, provider="") for reach in every}
+        return self._shapes[quiet]
+
+
+def paged(meant: Iterable[Resolved]) -> tuple[str, ...]:
+    """Whom a step pages: those on leave only where nobody else of the step can be."""
+    answers = list(meant)
+    present = any(one.people and not one.anyway for one in answers)
+    people = dict.fromkeys(person for one in answers if not (one.anyway and present) for person in one.people)
+    return tuple(people)
+
+
+def missing(arrivals: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    """The least that keeps all of ``arrivals`` (person, provider) away: one person, one provider, or both; None: no such."""
+    pairs = sorted(set(arrivals))
+    people = sorted({person for person, _ in pairs})
+    providers = sorted({provider for _, provider in pairs})
+    if not pairs:
+        return "", ""
+    if len(people) == 1:
+        return people[0], ""
+    if len(providers) == 1:
+        return "", providers[0]
+    for person in people:
+        rest = {provider for who, provider in pairs if who != person}
+        if len(rest) == 1:
+            return person, next(iter(rest))
+    return None
+
+
+def _sentence(
+    demand: _Demand, opened: Instant, person: str, provider: str, steps: tuple[Trace, ...], alike: int
+) -> str:
+    name = demand.directory.name
+    what = {RESPOND: "nobody is reached who could respond", COMMAND: "nobody is reached who could command"}
+    where = (
+        demand.directory.services[demand.service].name if demand.service else "an alert that names no service"
+    )
+    given = [f"{name(person)} does not answer"] if person else []
+    given += [f"{provider} is down"] if provider else []
+    condition = f"if {' and '.join(given)}, " if given else ""
+    walked = "; ".join(
+        f"step {one.number + 1} (after {one.after}: {', '.join(one.targets)}) pages "
+        + (", ".join(name(who) for who in one.people) or "nobody")
+        + (f" {humanize(one.at - opened)} after the start" if one.at > opened else " at once")
+        for one in steps
+    )
+    return (
+        f"{demand.clock.severity} on {where}, opened {to_iso(opened)}: {condition}{what[demand.kind]} within "
+        f"{demand.within.text}. {walked}" + _alike(alike)
+    )
+
+
+def _alike(alike: int) -> str:
+    return f". The same holds for {alike} more service{'s' if alike > 1 else ''}" if alike else ""
