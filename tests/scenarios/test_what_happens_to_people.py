@@ -7,7 +7,7 @@ from tocsin.engine import commands as c
 from tocsin.engine.engine import Engine
 from tocsin.engine.receiving import Integration
 from tocsin.identity.principals import person_principal
-from tocsin.incidents.incident import refold
+from tocsin.incidents.folding import refold
 from tocsin.incidents.organisation import demo_organisation, to_records
 from tocsin.incidents.timeline import line
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND, ManualClock

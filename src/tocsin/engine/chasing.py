@@ -10,7 +10,7 @@ import msgspec
 from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import RINGING, escalates_at, is_chased, next_chased, reminders
-from tocsin.incidents.duties import Duty, calendar_of, owed
+from tocsin.incidents.duties import Duty, calendar_of, lapses_at, owed
 from tocsin.incidents.escalation import one_up
 from tocsin.incidents.incident import OWED, Incident
 from tocsin.policy.calendar import BusinessCalendar
@@ -49,21 +49,23 @@ class Chasing:
             for duty in late:
                 self._missed(duty)
         for duty in owed(self.incident, self.policy):
-            if not is_chased(duty):
+            if not is_chased(duty, self.digest):
                 continue
             if duty.id in self.incident.missed:
                 self._chase(duty)
             else:
                 self._remind(duty)
+        lapse = lapses_at(self.incident, self.policy)
+        if lapse is not None and lapse < self.work.now:
+            reason = "the response fell due and was not met"
+            self.work.record(self.incident, f.AcknowledgementLapsed(self.incident.holder, reason))
         self._tell()
 
     def _missed(self, duty: Duty) -> None:
         people = owner_people(self.work, self.incident, duty.owner)
         self.work.record(self.incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
-        if duty.rule == "respond" and self.incident.holder and not self.digest:
-            reason = "the response fell due and was not met"
-            self.work.record(self.incident, f.AcknowledgementLapsed(self.incident.holder, reason))
-        elif is_chased(duty) and not self.digest:
+        lapses = duty.rule == "respond" and self.incident.holder
+        if is_chased(duty) and not self.digest and not lapses:
             self._nudge(people, duty, f"{duty.rule} is overdue: {duty.how}")
 
     def _remind(self, duty: Duty) -> None:
@@ -153,5 +155,5 @@ def owner_people(work: Work, incident: Incident, role: str) -> list[str]:
         return [holder.person]
     if incident.holder:
         return [incident.holder]
-    running = [run for run in incident.runs.values() if run.state == "running" and run.paged]
-    return list(running[-1].paged)[-1:] if running else []
+    running = [run for run in incident.runs.values() if run.state == "running" and run.latest]
+    return list(max(running, key=lambda run: run.last_step_at).latest) if running else []

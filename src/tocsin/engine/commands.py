@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -65,6 +65,7 @@ class AssignRole(Command):
     role: str
     person: str
     reason: str = ""
+    break_glass: str = ""
 
 
 class PostUpdate(Command):
@@ -99,6 +100,8 @@ class Move(Command):
     to: str
     reason: str = ""
     break_glass: str = ""
+    override: str = ""
+    """the commander's reason to go on although a check of recovery is missing"""
 
 
 class Protocol(Command):
@@ -233,11 +236,92 @@ class Pause(Command):
     reason: str
 
 
+class Resume(Command):
+    """Ends a pause before its time."""
+
+    verb: ClassVar[str] = "resume_clock"
+    incident: str
+
+
 class Waive(Command):
+    """Waives a duty, by its id or its rule. What executives, customers or evidence are owed takes a second person."""
+
     verb: ClassVar[str] = "waive"
     incident: str
     duty: str
     reason: str
+
+
+class Ask(Command):
+    """Asks whoever may: ``verb_wanted`` (severity, move, merge, waive, pause_clock, assign_role) with its ``fields``."""
+
+    verb: ClassVar[str] = "ask"
+    incident: str
+    verb_wanted: str
+    fields: dict[str, Any]
+    reason: str
+
+
+class AnswerRequest(Command):
+    """Grants a request, which does what was asked for at once, or refuses it with a reason."""
+
+    verb: ClassVar[str] = "answer_request"
+    incident: str
+    request: str
+    grant: bool = True
+    reason: str = ""
+
+
+class SetServiceState(Command):
+    """A service is ``up``, ``degraded`` or ``down`` since ``at`` (0: now). Figures are computed from these intervals."""
+
+    verb: ClassVar[str] = "service_state"
+    incident: str
+    service: str
+    state: str
+    at: Instant = 0
+
+
+class Measure(Command):
+    """Records a figure: ``metric`` (response_time_p50, response_time_p95, response_time_p99, throughput, data_lost,
+    data_recovered, integration_availability), a decimal ``value``, its ``unit``, ``source`` and window.
+    """
+
+    verb: ClassVar[str] = "measure"
+    incident: str
+    metric: str
+    value: str
+    unit: str
+    source: str
+    start: Instant = 0
+    end: Instant = 0
+
+
+class AttachReport(Command):
+    """A later report of the same incident; it counts towards its impact."""
+
+    verb: ClassVar[str] = "attach_report"
+    incident: str
+    text: str
+    how: str = "user_report"
+    by: str = ""
+    service: str = ""
+
+
+class Affect(Command):
+    """These services are hit too."""
+
+    verb: ClassVar[str] = "affect"
+    incident: str
+    services: list[str]
+    reason: str = ""
+
+
+class Rename(Command):
+    verb: ClassVar[str] = "rename"
+    incident: str
+    title: str
+    summary: str = ""
 
 
 COMMANDS: dict[str, type[Command]] = {
@@ -245,6 +329,7 @@ COMMANDS: dict[str, type[Command]] = {
     for cls in (
         Declare, Acknowledge, Decline, SetSeverity, SetType, AssignRole, PostUpdate, AddNote, AddDecision, Move, Protocol,
         Milestone, Impact, AddTask, ChangeTask, PageSomeone, Merge, Split, Activate, StandUp, Validate,
-        PostMortem, DraftMessage, ApproveMessage, SendMessage, Pause, Waive,
+        PostMortem, DraftMessage, ApproveMessage, SendMessage, Pause, Resume, Waive, Ask, AnswerRequest, SetServiceState,
+        Measure, AttachReport, Affect, Rename,
     )
 }  # fmt: skip

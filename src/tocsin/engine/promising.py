@@ -51,6 +51,34 @@ def validate(work: Work, principal: Principal, command: c.Validate) -> Answer:
     return answer(incident)
 
 
+GATES = ("functional", "performance", "security")
+"""what is validated before an incident ends; the limited group of users gates a service's full restoration"""
+
+
+def gate(work: Work, principal: Principal, incident: Incident, verb: str, override: str) -> None:
+    """Refuses to resolve or close while the validation that the policy demands is missing.
+
+    The commander may go on all the same, with a reason that the timeline keeps.
+    """
+    wanted = work.policy(incident).validation_gates(incident.severity, incident.kind)
+    if wanted != ("resolved" if verb == "resolve" else "closed"):
+        return
+    shown = {
+        kind for kind, one in incident.validations.items() if one.outcome in ("passed", "not_applicable")
+    }
+    missing = [kind for kind in GATES if kind not in shown]
+    if not missing or "validation" in incident.overridden:
+        return
+    if override.strip():
+        work.record(incident, f.GateOverridden("validation", missing, text_of(override, "override")))
+        return
+    raise Refused(
+        f"{incident.name} is not validated yet: {', '.join(missing)} missing or failed. Record the checks "
+        "(passed, or not applicable with a reason), or go on with a reason of the commander's.",
+        [f"validate:{kind}" for kind in missing],
+    )
+
+
 def post_mortem(work: Work, principal: Principal, command: c.PostMortem) -> Answer:
     """Records a step of the post-mortem, of an incident that was resolved."""
     incident = load(work, principal, command.incident, "post_mortem")

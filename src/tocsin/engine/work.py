@@ -13,11 +13,13 @@ import msgspec
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import next_chase_moment
 from tocsin.incidents.directory import Directory
-from tocsin.incidents.duties import calendar_of, owed
+from tocsin.incidents.duties import calendar_of, lapses_at, owed
 from tocsin.incidents.escalation import next_escalation
-from tocsin.incidents.incident import FOLD, Incident, fold, refold
+from tocsin.incidents.folding import FOLD, fold, refold
+from tocsin.incidents.incident import Incident, Run
 from tocsin.incidents.promises import tell_from
-from tocsin.kernel.clock import HOUR, Instant, earliest
+from tocsin.incidents.sweep import holds_until
+from tocsin.kernel.clock import Instant, earliest
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.errors import NotFound
 from tocsin.kernel.facts import GENESIS, Actor, Draft, Stream, chain
@@ -108,7 +110,7 @@ class Work:
             body,
             effective,
             pending.version + len(pending.drafts),
-            self.actor.principal.startswith("person:"),
+            self.actor.principal,
         )
         for reaction in self._reactions.get(type(body), ()):
             reaction(self, incident, body, fact_id)
@@ -127,6 +129,11 @@ class Work:
     def send(self, row: OutboxRow) -> None:
         """An effect that leaves with this unit of work."""
         self._outbox.append(row)
+
+    def reached(self, incident: Incident) -> list[str]:
+        """Everybody to whom a page of the incident has left, or is leaving at this moment."""
+        rows = self.tx.outbox_of(f"incident/{incident.id}")
+        return [row.recipient for row in rows if row.effect == "page" and row.state in ("done", "leased")]
 
     def withdraw(self, incident: Incident, *, tag: str | None = None, recipient: str | None = None) -> int:
         """Takes back waiting messages of the incident, those of this unit of work too."""
@@ -226,6 +233,8 @@ def next_due(incident: Incident, policy: Policy, directory: Directory, now: Inst
     moments.append(self_resolve_at(incident, policy))
     moments.append(notice_at(incident, policy))
     moments.append(shift_change_at(incident, directory, now))
+    lapse = lapses_at(incident, policy)
+    moments.append(lapse + 1 if lapse is not None and not incident.paused_until else None)
     return earliest(moments)
 
 
@@ -246,6 +255,15 @@ def may_resolve_itself(incident: Incident, policy: Policy) -> bool:
         and not incident.touched
         and (kind is None or kind.self_resolves)
         and (incident.severity in rules.severities or not incident.acknowledged_at)
+    )
+
+
+def stands_down(incident: Incident, policy: Policy) -> bool:
+    """Whether all has cleared and it will end by itself if nothing fires again: nobody is paged or told meanwhile."""
+    return (
+        counts_as_clear(incident, policy)
+        and not incident.acknowledged_at
+        and may_resolve_itself(incident, policy)
     )
 
 
@@ -275,19 +293,24 @@ def counts_as_clear(incident: Incident, policy: Policy) -> bool:
 
 def notice_at(incident: Incident, policy: Policy) -> Instant | None:
     """When those whom the severity tells are told: the moment it is owed, or None once they were."""
-    if incident.told.get(f"opened:{incident.severity}") is not None:
+    if incident.told.get(f"opened:{incident.severity}") is not None or stands_down(incident, policy):
         return None
     return tell_from(incident, policy) or None
 
 
+def turns_of(incident: Incident) -> list[tuple[Run, str, str]]:
+    """(run, target, person) for every turn of duty that was paged, as far as its hand-over matters to the incident."""
+    return [
+        (run, target, person)
+        for run in incident.runs.values()
+        if run.state == "running" or (run.state == "acknowledged" and run.kind == "responders")
+        for target, person in run.turns.items()
+    ]
+
+
 def shift_change_at(incident: Incident, directory: Directory, now: Instant) -> Instant | None:
-    """The next hand-off of the schedule that was paged, so that nobody hands over an unanswered page."""
-    on_call = any(run.on_call and run.state != "stopped" for run in incident.runs.values())
-    if not on_call or not incident.services:
-        return None
-    team, _ = directory.answering_team(service=incident.services[0], policy=incident.escalation_policy)
-    if team is None:
-        return None
-    after = max([now, *(run.last_step_at for run in incident.runs.values() if run.on_call)])
-    change = directory.next_change(team.schedule, after)
-    return change if change is None or change < now + 24 * 7 * HOUR else None
+    """When somebody else may have the turn of whoever was paged, so that nobody hands over an unanswered page."""
+    return earliest(
+        holds_until(directory, target, now, service=run.service, policy=run.escalation_policy)
+        for run, target, _ in turns_of(incident)
+    )

@@ -38,9 +38,12 @@ def is_interval(duty: Duty) -> bool:
     return "#" in duty.id
 
 
-def is_chased(duty: Duty) -> bool:
-    """Whether people are reminded of it and nudged: what the escalation chases, Tocsin owes or repeats a silence is not."""
-    return duty.rule not in UNCHASED and not is_interval(duty) and not duty.by_system
+def is_chased(duty: Duty, digest: bool = False) -> bool:
+    """Whether people are reminded of it and nudged: what the escalation chases, Tocsin owes or repeats a silence is not.
+
+    ``digest``: the severity has no chain that calls for an acknowledgement, so its miss is named in the digest too.
+    """
+    return (digest or duty.rule not in UNCHASED) and not is_interval(duty) and not duty.by_system
 
 
 def reminders(duty: Duty, terms: Chase, calendar: BusinessCalendar, *, business: bool) -> list[Reminder]:
@@ -102,10 +105,10 @@ def next_chase_moment(
 ) -> Instant | None:
     """When somebody has to be reminded of, or chased for, a duty that is owed; its miss included."""
     severity = policy.severity(incident.severity)
-    business = severity.hours == "business"
+    business, digest = severity.hours == "business", severity.escalation.when_missed == "digest"
     if duty.id not in incident.missed:
         moments: list[Instant | None] = [duty.due + 1]
-        if is_chased(duty):
+        if is_chased(duty, digest):
             sent = set(incident.reminded)
             moments += [
                 one.at
@@ -113,9 +116,9 @@ def next_chase_moment(
                 if one.key not in sent
             ]
         return earliest(moments)
-    if not is_chased(duty):
+    if not is_chased(duty, digest):
         return None
-    terms, digest = policy.chase(duty.rule), severity.escalation.when_missed == "digest"
+    terms = policy.chase(duty.rule)
     chased = incident.chased.get(duty.id, 0)
     after = None if digest else next_chased(duty, terms, calendar, chased, business=business)
     moments = [after.at if after else None]

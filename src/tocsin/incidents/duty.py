@@ -24,5 +24,7 @@ class Duty(msgspec.Struct, frozen=True):
     met_at: Instant = 0
     chase_from: Instant = 0
     waived: str = ""
+    missed_at: Instant = 0
+    """when its miss was recorded; nothing that happens later takes that back"""
     by_system: bool = False
     """Tocsin owes it itself: nobody is chased, but a miss is a miss"""

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from tocsin.incidents.duty import Duty
 from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import MINUTE, Instant, from_datetime, to_datetime
-from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.policy.calendar import BUSINESS, BusinessCalendar, Duration
 from tocsin.policy.model import Policy, StandUps
 
 AT_ONCE = MINUTE
@@ -36,6 +36,29 @@ def calendar_of(incident: Incident, policy: Policy) -> BusinessCalendar:
     return policy.calendar(incident.calendar)
 
 
+def due_at(incident: Incident, policy: Policy, start: Instant, duration: Duration) -> Instant:
+    """When ``duration`` from ``start`` is over: by the earliest of the calendars concerned, pauses since then left out."""
+    if not duration.is_business:
+        return _paused(incident, policy.calendar(), start, duration)
+    names = dict.fromkeys(incident.calendars or [incident.calendar])
+    return min(_paused(incident, policy.calendar(name), start, duration) for name in names)
+
+
+def _paused(incident: Incident, calendar: BusinessCalendar, start: Instant, duration: Duration) -> Instant:
+    due = calendar.add(start, duration)
+    for begin, end in incident.pauses:
+        begin = max(begin, start)
+        if begin >= due or end <= begin:
+            continue
+        if (
+            duration.is_business
+        ):  # what was left of the working time when it stood still is left when it goes on
+            due = calendar.add(end, Duration(BUSINESS, calendar.business_between(begin, due)))
+        else:
+            due += end - begin
+    return due
+
+
 def owe(
     incident: Incident, rule: str, owner: str, start: Instant, due: Instant, how: str, met: Instant, *, key: str = "",
     chase_from: Instant = 0, by_system: bool = False, outlives: bool = False,
@@ -45,8 +68,8 @@ def owe(
     if not met and incident.resolved_at and rule != "resolve" and not outlives:
         met = incident.resolved_at
     return Duty(
-        key, rule, owner, start, due, how, met, chase_from or start, incident.waived.get(key, ""), by_system
-    )
+        key, rule, owner, start, due, how, met, chase_from or start, incident.waived.get(key, ""), incident.missed.get(key, 0), by_system,
+    )  # fmt: skip
 
 
 def protocol(incident: Incident, policy: Policy, respond_due: Instant) -> list[Duty]:
@@ -70,23 +93,20 @@ def updates(incident: Incident, policy: Policy, respond_due: Instant) -> list[Du
 
     The first one missed stands and is what people are chased for.
     """
-    terms, calendar = policy.severity(incident.severity), calendar_of(incident, policy)
+    terms = policy.severity(incident.severity)
     since = max(incident.last_update_at, incident.update_from)
     first = incident.last_update_at <= incident.update_from and terms.first_update == "response"
-    due = respond_due if first else calendar.add(since, terms.update) + incident.paused_total
+    due = respond_due if first else due_at(incident, policy, since, terms.update)
     found = [owe(incident, "update", "communication_lead", since, due, "an update is posted", 0)]
     silent = incident.silent_intervals
     if silent and not incident.resolved_at:
         intervals = Duration(terms.update.kind, terms.update.amount * (silent if first else silent + 1))
-        later = (
-            calendar.add(respond_due, intervals)
-            if first
-            else calendar.add(since, intervals) + incident.paused_total
-        )
+        later = due_at(incident, policy, respond_due if first else since, intervals)
+        key = f"{found[0].id}#{silent}"
         found.append(
             Duty(
-                f"{found[0].id}#{silent}", "update", found[0].owner, due, later, found[0].how, 0, due,
-                incident.waived.get(found[0].id, ""),
+                key, "update", found[0].owner, due, later, found[0].how, 0, due, incident.waived.get(found[0].id, ""),
+                incident.missed.get(key, 0),
             )
         )  # fmt: skip
     return found
@@ -145,6 +165,10 @@ def stand_ups(incident: Incident, policy: Policy) -> list[Duty]:
         return []
     after = max(incident.opened_at, incident.stand_up_at)
     slot = next_slot(terms, policy.calendar(), after)
+    while any(
+        start <= slot < end for start, end in incident.pauses
+    ):  # nobody meets while the clocks stand still
+        slot = next_slot(terms, policy.calendar(), slot)
     return [
         owe(
             incident,
