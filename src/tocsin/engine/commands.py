@@ -229,6 +229,29 @@ class SendMessage(Command):
     to: str = ""
 
 
+class PlanStep(Command):
+    """A step of a plan: ``plan`` is recovery or a plan of continuity; ``outcome`` done or not_applicable (with a note)."""
+
+    verb: ClassVar[str] = "plan_step"
+    incident: str
+    plan: str
+    step: str
+    outcome: str = "done"
+    note: str = ""
+
+
+class RestoreService(Command):
+    """A service is back: ``limited`` (for a limited group of users), then ``full``; what it depends on comes first."""
+
+    verb: ClassVar[str] = "restore_service"
+    incident: str
+    service: str
+    stage: str = "limited"
+    how: str = ""
+    override: str = ""
+    """the commander's reason to go on although something stands before it"""
+
+
 class Pause(Command):
     verb: ClassVar[str] = "pause_clock"
     incident: str
@@ -330,6 +353,6 @@ COMMANDS: dict[str, type[Command]] = {
         Declare, Acknowledge, Decline, SetSeverity, SetType, AssignRole, PostUpdate, AddNote, AddDecision, Move, Protocol,
         Milestone, Impact, AddTask, ChangeTask, PageSomeone, Merge, Split, Activate, StandUp, Validate,
         PostMortem, DraftMessage, ApproveMessage, SendMessage, Pause, Resume, Waive, Ask, AnswerRequest, SetServiceState,
-        Measure, AttachReport, Affect, Rename,
+        Measure, AttachReport, Affect, Rename, PlanStep, RestoreService,
     )
 }  # fmt: skip

@@ -12,7 +12,7 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.duties import owed
 from tocsin.incidents.incident import Incident, Outgoing
 from tocsin.incidents.moves import require_open
-from tocsin.incidents.promises import LEARNING
+from tocsin.incidents.promises import GATES, LEARNING
 from tocsin.kernel.errors import Forbidden, NotFound, Refused, Unusable
 
 VALIDATIONS = ("functional", "performance", "security", "limited_users")
@@ -51,8 +51,12 @@ def validate(work: Work, principal: Principal, command: c.Validate) -> Answer:
     return answer(incident)
 
 
-GATES = ("functional", "performance", "security")
-"""what is validated before an incident ends; the limited group of users gates a service's full restoration"""
+def down_on_record(incident: Incident) -> list[str]:
+    """Services that are down or degraded by the last word on record."""
+    last: dict[str, str] = {}
+    for service, state, _ in sorted(incident.service_states, key=lambda one: one[2]):
+        last[service] = state
+    return [service for service, state in last.items() if state != "up"]
 
 
 def gate(work: Work, principal: Principal, incident: Incident, verb: str, override: str) -> None:
@@ -67,6 +71,12 @@ def gate(work: Work, principal: Principal, incident: Incident, verb: str, overri
         kind for kind, one in incident.validations.items() if one.outcome in ("passed", "not_applicable")
     }
     missing = [kind for kind in GATES if kind not in shown]
+    down = [
+        work.directory.services[name].name
+        for name in down_on_record(incident)
+        if name in work.directory.services
+    ]
+    missing += [f"{name} up again" for name in down]
     if not missing or "validation" in incident.overridden:
         return
     if override.strip():

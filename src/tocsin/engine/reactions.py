@@ -8,6 +8,7 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
 from tocsin.incidents.incident import Incident, Run
+from tocsin.incidents.plans import begins
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import OutboxRow
@@ -529,6 +530,31 @@ def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: st
         work.send(message(work, incident, fact_id, body.kind, body.person, contact, start, row.tag, kept))
 
 
+def begin_continuity(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
+    """Plans that keep the business going begin as soon as what they stand in for is hit."""
+    terms = work.policy(incident).continuity
+    for name, begun_by in (terms.plans if terms else {}).items():
+        if name not in incident.plans:
+            reason = begins(begun_by, incident, work.directory.services)
+            if reason:
+                work.record(incident, f.ContinuityBegun(name, reason))
+
+
+def after_told_outside(
+    work: Work, incident: Incident, body: f.MessageSent | f.UpdatePosted, fact_id: str
+) -> None:
+    """An audience of continuity has heard how it goes when the message that is for it has left."""
+    terms = work.policy(incident).continuity
+    if terms is None or not incident.plans:
+        return
+    how = body.channel if isinstance(body, f.MessageSent) else "update"
+    if isinstance(body, f.UpdatePosted) and body.audience != "internal":
+        return
+    audiences = [name for name, one in terms.hearing.items() if how in one.met_by]
+    if audiences:
+        work.record(incident, f.Heard(audiences, how))
+
+
 def after_merge(work: Work, incident: Incident, body: f.MergedFrom, fact_id: str) -> None:
     """Who was told of the source is told the new number; a team whose page moved here goes on being paged."""
     if body.told:
@@ -549,12 +575,16 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
 
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
-    f.Declared: (admit, start_paging),
-    f.TypeSet: (admit,),
-    f.AlertsAttached: (after_joined,),  # type: ignore[dict-item]
+    f.Declared: (admit, start_paging, begin_continuity),
+    f.TypeSet: (admit, begin_continuity),
+    f.ServicesAffected: (begin_continuity,),
+    f.ServiceState: (begin_continuity,),
+    f.MessageSent: (after_told_outside,),  # type: ignore[dict-item]
+    f.UpdatePosted: (after_told_outside,),  # type: ignore[dict-item]
+    f.AlertsAttached: (after_joined, begin_continuity),  # type: ignore[dict-item]
     f.AlertsRefired: (after_joined,),  # type: ignore[dict-item]
     f.AlertsCleared: (after_cleared,),  # type: ignore[dict-item]
-    f.SeverityChanged: (after_severity,),  # type: ignore[dict-item]
+    f.SeverityChanged: (after_severity, begin_continuity),  # type: ignore[dict-item]
     f.Paged: (send_pages,),  # type: ignore[dict-item]
     f.Told: (notice,),  # type: ignore[dict-item]
     f.Acknowledged: (after_acknowledged,),  # type: ignore[dict-item]

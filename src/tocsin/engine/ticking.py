@@ -7,12 +7,12 @@ next step and keeps its spacing from now, and what was missed is recorded as mis
 from __future__ import annotations
 
 from tocsin.engine.chasing import chase, owner_people
-from tocsin.engine.promising import GATES
 from tocsin.engine.reactions import advance, page, start_responders, tell_at_open
 from tocsin.engine.work import Work, may_resolve_itself, notice_at, self_resolve_at, turns_of
 from tocsin.incidents import facts as f
 from tocsin.incidents.escalation import chain_of
 from tocsin.incidents.incident import Incident
+from tocsin.incidents.promises import GATES
 
 
 def tick(work: Work, incident: Incident) -> None:

@@ -60,7 +60,7 @@ def reminders(duty: Duty, terms: Chase, calendar: BusinessCalendar, *, business:
     moments = [
         Reminder(key, _in_hours(max(at, duty.chase_from), calendar, business))
         for key, at in wanted
-        if at >= duty.start or duty.chase_from > duty.start
+        if at > duty.start or duty.chase_from > duty.start
     ]
     return sorted((one for one in moments if one.at < duty.due), key=lambda one: one.at)
 

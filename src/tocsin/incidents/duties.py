@@ -14,12 +14,14 @@ from tocsin.incidents.promises import (
     announcements,
     calendar_of,
     due_at,
+    hearing,
     learning,
     messages,
     owe,
     protocol,
     stand_ups,
     updates,
+    validation,
 )
 from tocsin.kernel.clock import Instant
 from tocsin.policy.calendar import Duration
@@ -41,7 +43,7 @@ __all__ = [
 LABELS = {
     "acknowledge": "acknowledge the page", "respond": "respond", "resolve": "resolve", "update": "post an update",
     "assess": "assess severity and impact", "activate": "activate the response team", "mitigate": "begin mitigation",
-    "tell": "tell those whom the severity tells", "war_room": "open the war room",
+    "validation": "validate the recovery", "tell": "tell those whom the severity tells", "war_room": "open the war room",
 }  # fmt: skip
 
 
@@ -85,12 +87,19 @@ def duties(incident: Incident, policy: Policy) -> list[Duty]:
         *announcements(incident, policy),
         *stand_ups(incident, policy),
         *messages(incident, policy),
+        *validation(incident, policy, _resolve_due(incident, policy, respond_due)),
+        *hearing(incident, policy),
         *learning(incident, policy),
     ]
 
 
 def _add(incident: Incident, policy: Policy, start: Instant, duration: Duration) -> Instant:
     return due_at(incident, policy, start, duration)
+
+
+def _resolve_due(incident: Incident, policy: Policy, respond_due: Instant) -> Instant:
+    allowed = policy.severity(incident.severity).resolve
+    return max(_add(incident, policy, incident.resolve_from, allowed), respond_due)
 
 
 def _response(incident: Incident, policy: Policy, respond_due: Instant) -> list[Duty]:
@@ -103,7 +112,7 @@ def _response(incident: Incident, policy: Policy, respond_due: Instant) -> list[
         incident.acknowledge_from, policy.paging.acknowledge_while_proposed
     ):
         acknowledge = policy.paging.acknowledge_while_proposed
-    resolve_due = max(_add(incident, policy, incident.resolve_from, terms.resolve), respond_due)
+    resolve_due = _resolve_due(incident, policy, respond_due)
     return [
         owe(
             incident, "acknowledge", "on_call", incident.acknowledge_from,

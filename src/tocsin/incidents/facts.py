@@ -592,6 +592,39 @@ class ServicesAffected(Body):
     reason: str = ""
 
 
+class PlanStepDone(Body):
+    """A step of a plan (``recovery``, or one of continuity). ``outcome``: done, not_applicable."""
+
+    type: ClassVar[str] = "plan_step_done"
+    plan: str
+    step: str
+    outcome: str = "done"
+    note: str = ""
+
+
+class ContinuityBegun(Body):
+    type: ClassVar[str] = "continuity_begun"
+    plan: str
+    reason: str
+
+
+class Heard(Body):
+    """Audiences of continuity heard how it goes, by ``how``."""
+
+    type: ClassVar[str] = "heard"
+    audiences: list[str]
+    how: str
+
+
+class ServiceRestored(Body):
+    """``stage``: ``limited`` (a limited group of users) or ``full``."""
+
+    type: ClassVar[str] = "service_restored"
+    service: str
+    stage: str
+    how: str = ""
+
+
 class CalendarJoined(Body):
     """A service of a team with another business calendar is affected too: the earliest due counts from now on."""
 
@@ -632,7 +665,7 @@ TYPES: dict[str, type[Body]] = {
         ReportAttached, ProtocolStepDone, MilestoneSet, ImpactSet, ServiceState, TaskAdded, TaskChanged, DutyReminded,
         DutyMissed, DutyChased, DutyMet, DutyWaived, ClockPaused, ClockResumed, MergedInto, MergedFrom, SplitOff, SplitFrom,
         MembersAdded, ShiftChanged, Asked, CalendarJoined, Requested, RequestAnswered, GateOverridden, Measured,
-        ServicesAffected, ChangeNoted, BrokeGlass, Redacted,
+        ServicesAffected, PlanStepDone, ContinuityBegun, Heard, ServiceRestored, ChangeNoted, BrokeGlass, Redacted,
     )
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from tocsin.incidents.incident import (
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 4
+FOLD = 5
 
 
 def fold(incident: Incident, body: f.Body | None, at: Instant, version: int, principal: str) -> None:
@@ -277,7 +277,7 @@ def _reopened(i: Incident, b: f.Reopened, at: Instant) -> None:
     i.asked, i.declined = [], []
     i.protocol = {"record": i.protocol.get("record", at)}
     i.milestones.pop("resolved", None)
-    i.learned, i.validations, i.overridden = {}, {}, {}
+    i.learned, i.validations, i.overridden, i.restored = {}, {}, {}, {}
 
 
 def _update(i: Incident, b: f.UpdatePosted, at: Instant) -> None:
@@ -436,6 +436,22 @@ def _reported(i: Incident, b: f.ReportAttached, at: Instant) -> None:
         i.services.append(b.service)
 
 
+def _plan_step(i: Incident, b: f.PlanStepDone, at: Instant) -> None:
+    i.steps[f"{b.plan}/{b.step}"] = Validation(b.outcome, at, b.note)
+
+
+def _continuity(i: Incident, b: f.ContinuityBegun, at: Instant) -> None:
+    i.plans.setdefault(b.plan, at)
+
+
+def _heard(i: Incident, b: f.Heard, at: Instant) -> None:
+    i.heard.update(dict.fromkeys(b.audiences, at))
+
+
+def _restored(i: Incident, b: f.ServiceRestored, at: Instant) -> None:
+    i.restored[b.service] = b.stage
+
+
 def _calendar(i: Incident, b: f.CalendarJoined, at: Instant) -> None:
     if b.calendar not in i.calendars:
         i.calendars.append(b.calendar)
@@ -467,6 +483,7 @@ _HANDLERS: dict[type[f.Body], Callable[..., None]] = {
     f.SplitFrom: _split_from, f.MembersAdded: _members, f.ShiftChanged: _shift, f.Asked: _asked, f.ChangeNoted: _change,
     f.CalendarJoined: _calendar, f.Requested: _requested, f.RequestAnswered: _answered, f.GateOverridden: _overridden,
     f.Measured: _measured, f.ServicesAffected: _affected, f.ReportAttached: _reported,
+    f.PlanStepDone: _plan_step, f.ContinuityBegun: _continuity, f.Heard: _heard, f.ServiceRestored: _restored,
 }  # fmt: skip
 
 _BACKDATED = frozenset({"update_posted", "service_state"})
@@ -475,7 +492,7 @@ _BACKDATED = frozenset({"update_posted", "service_state"})
 _TOUCHING = frozenset({
     f.NoteAdded, f.DecisionMade, f.UpdatePosted, f.SeverityChanged, f.StatusChanged, f.TaskAdded, f.TypeSet, f.ImpactSet,
     f.MilestoneSet, f.MergedFrom, f.Reopened, f.ProtocolStepDone, f.MessageDrafted, f.MessageSent, f.ValidationDone,
-    f.Retitled, f.StandUpHeld, f.ClockPaused, f.ServiceState, f.Measured, f.ServicesAffected, f.ReportAttached, f.Requested,
+    f.Retitled, f.StandUpHeld, f.ClockPaused, f.ServiceState, f.Measured, f.ServicesAffected, f.ReportAttached, f.Requested, f.PlanStepDone, f.ServiceRestored,
 })  # fmt: skip
 
 

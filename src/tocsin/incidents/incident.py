@@ -215,6 +215,14 @@ class Incident(msgspec.Struct):
     stand_up_at: Instant = 0
     """the last stand-up that was held or missed"""
     validations: dict[str, Validation] = {}
+    steps: dict[str, Validation] = {}
+    """plan/step → what came of it"""
+    plans: dict[str, Instant] = {}
+    """plans of continuity that have begun"""
+    restored: dict[str, str] = {}
+    """service → limited or full"""
+    heard: dict[str, Instant] = {}
+    """audience of continuity → when it last heard"""
     overridden: dict[str, str] = {}
     """gate → the reason with which the commander went on without it"""
     requests: dict[str, Request] = {}

@@ -14,6 +14,8 @@ from tocsin.kernel.clock import MINUTE, Instant, from_datetime, to_datetime
 from tocsin.policy.calendar import BUSINESS, BusinessCalendar, Duration
 from tocsin.policy.model import Policy, StandUps
 
+GATES = ("functional", "performance", "security")
+"""what is validated before an incident ends; the limited group of users gates a service's full restoration"""
 AT_ONCE = MINUTE
 """what Tocsin owes at once is late after this"""
 STAND_UP = 30 * MINUTE
@@ -221,6 +223,40 @@ def messages(incident: Incident, policy: Policy) -> list[Duty]:
         and incident.severity in party.severities
         and (not party.types or incident.kind in party.types)
     ]  # fmt: skip
+
+
+def validation(incident: Incident, policy: Policy, resolve_due: Instant) -> list[Duty]:
+    """Recovery is validated by the time it is to be resolved, where validation gates that."""
+    if policy.validation_gates(incident.severity, incident.kind) != "resolved" or incident.drill:
+        return []
+    done = [incident.validations[kind] for kind in GATES if kind in incident.validations]
+    shown = [one.at for one in done if one.outcome in ("passed", "not_applicable")]
+    met = max(shown) if len(shown) == len(GATES) else 0
+    if "validation" in incident.overridden:
+        met = met or incident.resolved_at
+    return [
+        owe(
+            incident, "validation", "technical_lead", incident.resolve_from, resolve_due, "functional, performance and security are validated",
+            met, chase_from=max(incident.resolve_chase_from, incident.resolve_from + (resolve_due - incident.resolve_from) // 2),
+        )
+    ]  # fmt: skip
+
+
+def hearing(incident: Incident, policy: Policy) -> list[Duty]:
+    """Who hears how it goes while a plan of continuity runs: soon after it began, then again and again."""
+    if policy.continuity is None or not incident.plans or incident.drill:
+        return []
+    begun, found = min(incident.plans.values()), []
+    for audience, terms in policy.continuity.hearing.items():
+        last = incident.heard.get(audience, 0)
+        start, allowed = (last, terms.every) if last >= begun else (begun, terms.within)
+        found.append(
+            owe(
+                incident, "continuity", terms.through, start, due_at(incident, policy, start, allowed),
+                f"{terms.name} hear {terms.about}", 0, key=f"continuity:{audience}:{start}",
+            )
+        )  # fmt: skip
+    return found
 
 
 def learning(incident: Incident, policy: Policy) -> list[Duty]:

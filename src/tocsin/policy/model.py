@@ -26,6 +26,7 @@ from tocsin.policy.calendar import (
     zone_named,
 )
 from tocsin.policy.conditions import Condition
+from tocsin.policy.plans import BusinessContinuity, Recovery
 from tocsin.policy.terms import Allowed, Elapsed, ElapsedSome, Name, Percent, Terms, Text, WallTime, one_of
 from tocsin.policy.wording import (
     AUDIENCES,
@@ -259,8 +260,8 @@ class Chase(Terms):
 
 
 DUTIES = (
-    "acknowledge", "respond", "resolve", "update", "stand_up", "message", "post_mortem", "action", "action_status",
-    "policy_review",
+    "acknowledge", "respond", "resolve", "update", "stand_up", "message", "validation", "continuity", "post_mortem", "action",
+    "action_status", "action_verification", "policy_review",
 )  # fmt: skip
 DutyName = Annotated[str, one_of("duty", ("default", *DUTIES))]
 
@@ -449,6 +450,10 @@ class ActionCategory(Terms):
 
 
 class Actions(Terms):
+    """``verified_by`` (a position) checks within ``verified_within`` of *done* that the success criteria are met."""
+
+    verified_within: Allowed = Duration.parse("1 week")
+    verified_by: Text = "engineering_manager"
     immediate: ActionCategory
     short_term: ActionCategory
     long_term: ActionCategory
@@ -491,6 +496,8 @@ class Policy(Terms):
     blanks: Mapping[Name, Blank]
     templates: Templates
     causes: Causes
+    recovery: Recovery | None = None
+    continuity: BusinessContinuity | None = None
     post_mortem: PostMortem
     actions: Actions
 
