@@ -252,6 +252,70 @@ class RestoreService(Command):
     """the commander's reason to go on although something stands before it"""
 
 
+class AddAction(Command):
+    """An action item: one ``owner``, a day (``due``, 0: the category's last), measurable ``criteria``.
+
+    ``category``: immediate, short_term, long_term.
+    """
+
+    verb: ClassVar[str] = "action_add"
+    incident: str
+    text: str
+    owner: str
+    criteria: str
+    category: str = "immediate"
+    due: Instant = 0
+
+
+class ReportAction(Command):
+    """How an action item stands."""
+
+    verb: ClassVar[str] = "action_report"
+    action: str
+    text: str
+
+
+class ChangeAction(Command):
+    """Another owner, day or category, with the reason."""
+
+    verb: ClassVar[str] = "action_change"
+    action: str
+    reason: str
+    owner: str = ""
+    due: Instant = 0
+    category: str = ""
+
+
+class FinishAction(Command):
+    """Its owner says that it is done; it closes by its verification."""
+
+    verb: ClassVar[str] = "action_done"
+    action: str
+    note: str = ""
+
+
+class VerifyAction(Command):
+    """Somebody else looked whether the criteria are met, and ``how``."""
+
+    verb: ClassVar[str] = "action_verify"
+    action: str
+    how: str
+    passed: bool = True
+
+
+class DropAction(Command):
+    verb: ClassVar[str] = "action_drop"
+    action: str
+    reason: str
+
+
+class ReviewPolicy(Command):
+    """The policy was reviewed; the next review counts from now."""
+
+    verb: ClassVar[str] = "policy_review"
+    note: str
+
+
 class Pause(Command):
     verb: ClassVar[str] = "pause_clock"
     incident: str
@@ -353,6 +417,7 @@ COMMANDS: dict[str, type[Command]] = {
         Declare, Acknowledge, Decline, SetSeverity, SetType, AssignRole, PostUpdate, AddNote, AddDecision, Move, Protocol,
         Milestone, Impact, AddTask, ChangeTask, PageSomeone, Merge, Split, Activate, StandUp, Validate,
         PostMortem, DraftMessage, ApproveMessage, SendMessage, Pause, Resume, Waive, Ask, AnswerRequest, SetServiceState,
-        Measure, AttachReport, Affect, Rename, PlanStep, RestoreService,
+        Measure, AttachReport, Affect, Rename, PlanStep, RestoreService, AddAction, ReportAction, ChangeAction, FinishAction, VerifyAction, DropAction,
+        ReviewPolicy,
     )
 }  # fmt: skip

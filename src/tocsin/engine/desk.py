@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from tocsin.engine import acting, deciding, merging, promising, recording, recovering
 from tocsin.engine import commands as c
-from tocsin.engine import deciding, merging, promising, recording, recovering
 from tocsin.engine.access import MAX_TEXT, Answer, allow, answer, load, text_of
 from tocsin.engine.reactions import assign, start_run
 from tocsin.engine.work import Work
@@ -365,4 +365,5 @@ HANDLERS: dict[type[c.Command], Callable[[Work, Principal, Any], Answer]] = {
     c.Waive: deciding.waive, c.Ask: deciding.ask, c.SetServiceState: recording.service_state, c.Measure: recording.measure,
     c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename,
 }  # fmt: skip
+HANDLERS.update(acting.HANDLERS)
 HANDLERS[c.AnswerRequest] = deciding.decide(HANDLERS)

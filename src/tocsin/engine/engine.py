@@ -13,9 +13,9 @@ import structlog
 
 from tocsin.alerts.shape import Alert, Change
 from tocsin.alerts.silences import Maintenance, Silence
-from tocsin.engine import delivery, desk, heartbeats, receiving, sealing, silencing
+from tocsin.engine import acting, delivery, desk, governing, heartbeats, receiving, sealing, silencing
 from tocsin.engine.commands import Command
-from tocsin.engine.reactions import REACTIONS
+from tocsin.engine.kinds import KINDS
 from tocsin.engine.receiving import Integration, Outcome
 from tocsin.engine.ticking import tick
 from tocsin.engine.work import Work, find_row, read_incident
@@ -30,7 +30,6 @@ from tocsin.kernel.errors import DeliveryFailed, FromTheFuture, NotFound, Tocsin
 from tocsin.kernel.facts import SYSTEM, Actor, Fact
 from tocsin.kernel.ports import (
     Channel,
-    DocumentRow,
     OutboxRow,
     Reader,
     RecordRow,
@@ -41,7 +40,8 @@ from tocsin.kernel.ports import (
 )
 from tocsin.kernel.randomness import Randomness, token, ulid
 from tocsin.notify.backoff import next_attempt
-from tocsin.policy.load import policy_from_bytes, policy_hash
+from tocsin.notify.examine import findings
+from tocsin.policy.load import policy_from_bytes
 from tocsin.policy.model import Policy
 
 T = TypeVar("T")
@@ -85,6 +85,8 @@ class Engine:
         self.poisoned: dict[str, str] = {}
         self.timers: dict[str, Callable[[Work, str], object]] = {
             "incident": self._tick,
+            "action": acting.tick_action,
+            "policy": acting.tick_policy,
             "expiry": lambda unit, key: receiving.expire(unit),
             "quiet": self._quiet_over,
             "seal": lambda unit, key: sealing.seal(unit, self.secret),
@@ -134,20 +136,26 @@ class Engine:
 
     def seed_policy(self, text: str, who: str = "tocsin") -> str:
         """Puts the first policy in force where there is none; answers its hash. A differing file is not applied."""
+        return self.store.write(lambda tx: governing.seed(self.work(tx, Actor("tocsin", "start")), text, who))
 
-        def work(tx: Transaction) -> str:
-            current = tx.document("policy", "policy")
-            if current is not None:
-                return current.hash
-            digest = policy_hash(text)
-            tx.put_document(
-                DocumentRow(
-                    "policy", "policy", 1, digest, text.encode(), self.clock.now(), who, "first start", True
-                )
+    def look_at_policy(
+        self, text: str, filename: str = "policy.yaml", *, weeks: int = 4
+    ) -> governing.Preview:
+        """What applying ``text`` would mean: findings, the proof with the people there are, and what changes for whom."""
+        actor = Actor("tocsin", "look")
+        policy, preview = self.store.write(lambda tx: governing.look(self.work(tx, actor), text, filename))
+        preview.findings, _ = findings(policy, self.directory(), self.clock.now(), weeks, self.channels)
+        return preview
+
+    def apply_policy(
+        self, principal: Principal, text: str, preview: governing.Preview, *, adopt: bool = False, force: str = "", via: str = "api"
+    ) -> list[str]:  # fmt: skip
+        """Puts a text in force as it was looked at; see :func:`tocsin.engine.governing.apply`."""
+        return self.store.write(
+            lambda tx: governing.apply(
+                self.work(tx, Actor(principal.id, via)), principal, text, preview, adopt=adopt, force=force
             )
-            return digest
-
-        return self.store.write(work)
+        )
 
     def put_records(self, rows: Sequence[RecordRow]) -> None:
         """Writes live records; open incidents decide anew what they owe."""
@@ -168,7 +176,7 @@ class Engine:
         now = self.clock.now()
         return Work(
             tx, now=now, actor=actor, command_id=command_id, directory=self.directory(tx),
-            policy_of=self.policy_of, randomness=self.randomness, reactions=REACTIONS,
+            policy_of=self.policy_of, randomness=self.randomness, kinds=KINDS,
         )  # fmt: skip
 
     def execute(

@@ -33,7 +33,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (RESPONDER, "task task_* add_task assign_task done_task drop_task hand_over_task finish_task", "respond"),
     (RESPONDER, "step step_* check check_* validate recovery_* satisfy reopen reassess propose_severity", "respond"),
     (RESPONDER, "measure service_state attach_report ask answer_request draft approve send message_* cause cause_* investigate tool tool_* evidence evidence_*", "respond"),
-    (RESPONDER, "post_mortem post_mortem_* action action_* meeting stand_up schedule_meeting", "respond"),
+    (RESPONDER, "post_mortem post_mortem_* action action_* policy_review meeting stand_up schedule_meeting", "respond"),
     (RESPONDER, "override override_* swap test_contact test_integration drill maintenance", "respond"),
     (RESPONDER, "silence silence_* unsilence", "silence"),
     (COMMANDER, "lower_severity merge false_alarm resolve close waive pause_clock resume_clock restrict", "respond"),

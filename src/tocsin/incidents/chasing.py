@@ -5,13 +5,14 @@ The figures are the policy's ``chasing``. Where the severity keeps business hour
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from tocsin.incidents.duties import Duty
-from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import Instant, earliest
 from tocsin.policy.calendar import BusinessCalendar, Duration
-from tocsin.policy.model import Chase, Policy
+from tocsin.policy.model import Chase
 
 UNCHASED = ("acknowledge",)
 """Duties that the escalation itself chases."""
@@ -100,28 +101,32 @@ def times(duration: Duration, factor: int) -> Duration:
     return Duration(duration.kind, duration.amount * factor)
 
 
+class Said(Protocol):
+    """What the state of a stream remembers of its duties: misses, reminders, nudges, and what went to somebody else."""
+
+    missed: dict[str, Instant]
+    reminded: list[str]
+    chased: dict[str, int]
+    escalated: list[str]
+
+
 def next_chase_moment(
-    duty: Duty, incident: Incident, policy: Policy, calendar: BusinessCalendar
+    duty: Duty, said: Said, terms: Chase, calendar: BusinessCalendar, *, business: bool, digest: bool
 ) -> Instant | None:
     """When somebody has to be reminded of, or chased for, a duty that is owed; its miss included."""
-    severity = policy.severity(incident.severity)
-    business, digest = severity.hours == "business", severity.escalation.when_missed == "digest"
-    if duty.id not in incident.missed:
+    if duty.id not in said.missed:
         moments: list[Instant | None] = [duty.due + 1]
         if is_chased(duty, digest):
-            sent = set(incident.reminded)
+            sent = set(said.reminded)
             moments += [
-                one.at
-                for one in reminders(duty, policy.chase(duty.rule), calendar, business=business)
-                if one.key not in sent
+                one.at for one in reminders(duty, terms, calendar, business=business) if one.key not in sent
             ]
         return earliest(moments)
     if not is_chased(duty, digest):
         return None
-    terms = policy.chase(duty.rule)
-    chased = incident.chased.get(duty.id, 0)
-    after = None if digest else next_chased(duty, terms, calendar, chased, business=business)
+    done = said.chased.get(duty.id, 0)
+    after = None if digest else next_chased(duty, terms, calendar, done, business=business)
     moments = [after.at if after else None]
-    if duty.id not in incident.escalated:
+    if duty.id not in said.escalated:
         moments.append(escalates_at(duty, terms, calendar, business=business, digest=digest))
     return earliest(moments)

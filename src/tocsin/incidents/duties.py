@@ -60,6 +60,14 @@ def label(duty: Duty) -> str:
             return f"{duty.rule}: {name}"
         case "stand_up":
             return "hold the stand-up"
+        case "action":
+            return "finish the action item"
+        case "action_status":
+            return "report the status of the action item"
+        case "action_verification":
+            return "verify the action item"
+        case "policy_review":
+            return "review the policy"
     return LABELS.get(duty.rule, duty.rule.replace("_", " "))
 
 

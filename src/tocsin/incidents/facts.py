@@ -8,7 +8,7 @@ A stored fact is never rewritten; an older type version is lifted by ``UPCASTS``
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -625,6 +625,15 @@ class ServiceRestored(Body):
     how: str = ""
 
 
+class PolicyAdopted(Body):
+    """The incident was moved to another version of the policy; ``changes``: what that did to what it owes."""
+
+    type: ClassVar[str] = "policy_adopted"
+    before: str
+    after: str
+    changes: list[str] = []
+
+
 class CalendarJoined(Body):
     """A service of a team with another business calendar is affected too: the earliest due counts from now on."""
 
@@ -665,9 +674,18 @@ TYPES: dict[str, type[Body]] = {
         ReportAttached, ProtocolStepDone, MilestoneSet, ImpactSet, ServiceState, TaskAdded, TaskChanged, DutyReminded,
         DutyMissed, DutyChased, DutyMet, DutyWaived, ClockPaused, ClockResumed, MergedInto, MergedFrom, SplitOff, SplitFrom,
         MembersAdded, ShiftChanged, Asked, CalendarJoined, Requested, RequestAnswered, GateOverridden, Measured,
-        ServicesAffected, PlanStepDone, ContinuityBegun, Heard, ServiceRestored, ChangeNoted, BrokeGlass, Redacted,
+        ServicesAffected, PlanStepDone, ContinuityBegun, Heard, ServiceRestored, PolicyAdopted, ChangeNoted, BrokeGlass, Redacted,
     )
 }  # fmt: skip
+
+B = TypeVar("B", bound=Body)
+
+
+def register(cls: type[B]) -> type[B]:
+    """Makes a fact type of another kind of stream known, where its kind is defined."""
+    TYPES[cls.type] = cls
+    return cls
+
 
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """(type, old version) → function that lifts a body to the next version."""

@@ -452,6 +452,10 @@ def _restored(i: Incident, b: f.ServiceRestored, at: Instant) -> None:
     i.restored[b.service] = b.stage
 
 
+def _adopted(i: Incident, b: f.PolicyAdopted, at: Instant) -> None:
+    i.policy = b.after
+
+
 def _calendar(i: Incident, b: f.CalendarJoined, at: Instant) -> None:
     if b.calendar not in i.calendars:
         i.calendars.append(b.calendar)
@@ -483,7 +487,7 @@ _HANDLERS: dict[type[f.Body], Callable[..., None]] = {
     f.SplitFrom: _split_from, f.MembersAdded: _members, f.ShiftChanged: _shift, f.Asked: _asked, f.ChangeNoted: _change,
     f.CalendarJoined: _calendar, f.Requested: _requested, f.RequestAnswered: _answered, f.GateOverridden: _overridden,
     f.Measured: _measured, f.ServicesAffected: _affected, f.ReportAttached: _reported,
-    f.PlanStepDone: _plan_step, f.ContinuityBegun: _continuity, f.Heard: _heard, f.ServiceRestored: _restored,
+    f.PlanStepDone: _plan_step, f.ContinuityBegun: _continuity, f.Heard: _heard, f.ServiceRestored: _restored, f.PolicyAdopted: _adopted,
 }  # fmt: skip
 
 _BACKDATED = frozenset({"update_posted", "service_state"})

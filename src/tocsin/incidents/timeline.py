@@ -153,6 +153,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, _P], str]]] = {
     f.ContinuityBegun: ("status", lambda b, p: f"the continuity plan for {b.plan.replace('_', ' ')} begins: {b.reason}"),
     f.Heard: ("message", lambda b, p: f"{', '.join(b.audiences)} heard how it goes ({b.how.replace('_', ' ')})"),
     f.ServiceRestored: ("status", lambda b, p: f"{p([b.service])} is back for {'everybody' if b.stage == 'full' else 'a limited group of users'}{_why(b.how)}"),
+    f.PolicyAdopted: ("clock", lambda b, p: "moved to another version of the policy" + (f": {'; '.join(b.changes)}" if b.changes else "; nothing that is owed changes")),
     f.ChangeNoted: ("alert", lambda b, p: f"nearest change: {b.summary} at {to_iso(b.at)}"),
     f.BrokeGlass: ("person", lambda b, p: f"BREAK-GLASS: {p([b.person])} used {b.verb.replace('_', ' ')} without the role: {b.reason}"),
     f.Redacted: ("person", lambda b, p: f"a fact was redacted: {b.reason}"),
