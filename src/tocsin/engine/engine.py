@@ -13,7 +13,17 @@ import structlog
 
 from tocsin.alerts.shape import Alert, Change
 from tocsin.alerts.silences import Maintenance, Silence
-from tocsin.engine import acting, delivery, desk, governing, heartbeats, receiving, sealing, silencing
+from tocsin.engine import (
+    acting,
+    delivery,
+    desk,
+    figures,
+    governing,
+    heartbeats,
+    receiving,
+    sealing,
+    silencing,
+)
 from tocsin.engine.commands import Command
 from tocsin.engine.kinds import KINDS
 from tocsin.engine.receiving import Integration, Outcome
@@ -39,6 +49,8 @@ from tocsin.kernel.ports import (
     Transaction,
 )
 from tocsin.kernel.randomness import Randomness, token, ulid
+from tocsin.learn.metrics import Figure
+from tocsin.learn.score import Kept
 from tocsin.notify.backoff import next_attempt
 from tocsin.notify.examine import findings
 from tocsin.policy.load import policy_from_bytes
@@ -82,6 +94,7 @@ class Engine:
         self._policies: dict[str, Policy] = {}
         self._in_force: tuple[int, str] = (-1, "")
         self._lock = threading.Lock()
+        self._scores = figures.Scores()
         self.poisoned: dict[str, str] = {}
         self.timers: dict[str, Callable[[Work, str], object]] = {
             "incident": self._tick,
@@ -168,6 +181,25 @@ class Engine:
                 tx.set_timer("incident", row.stream.id, now)
 
         self.store.write(work)
+
+    def figures(self, principal: Principal, start: Instant, end: Instant) -> figures.Figures:
+        """How promises were kept and what types are judged by, over the incidents opened between two instants."""
+        now, services = self.clock.now(), len(self.directory().services)
+        return self.store.read(
+            lambda r: figures.figures(r, principal, start, end, self.policy_of, now, self._scores, services)
+        )
+
+    def score_of(self, principal: Principal, reference: str) -> tuple[list[Kept], Figure]:
+        """How the promises of one incident were kept, and its primary metric."""
+        now = self.clock.now()
+
+        def work(reader: Reader) -> tuple[list[Kept], Figure]:
+            row = find_row(reader, reference)
+            incident = read_incident(reader, row)
+            self._visible(principal, incident)
+            return figures.own(reader, row, incident, self.policy_of, now, self._scores)
+
+        return self.store.read(work)
 
     # commands and reading
 

@@ -72,7 +72,8 @@ def label(duty: Duty) -> str:
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A duty seen at a moment. ``state``: running, soon (a fifth of its time is left), overdue, met, met_late, waived.
+    """A duty seen at a moment. ``state``: running, soon (a fifth of its time is left), overdue, met, met_late, waived,
+    moot (the incident ended first).
 
     ``left`` is negative when overdue.
     """
@@ -172,6 +173,8 @@ def standing(duty: Duty, now: Instant) -> Standing:
     left = duty.due - now
     if duty.waived:
         return Standing(duty, "waived", left, bool(duty.missed_at))
+    if duty.moot:
+        return Standing(duty, "moot", duty.due - duty.met_at, bool(duty.missed_at))
     if duty.met_at:
         late = duty.met_at > duty.due or bool(duty.missed_at)
         return Standing(duty, "met_late" if late else "met", duty.due - duty.met_at, late)

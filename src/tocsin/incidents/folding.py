@@ -44,7 +44,7 @@ def refold(stream_id: str, stored: Iterable[Fact], start: Incident | None = None
         fold(
             incident,
             f.read(fact),
-            fact.occurred_at if fact.type in _BACKDATED else fact.recorded_at,
+            fact.occurred_at if fact.type in BACKDATED else fact.recorded_at,
             fact.version,
             fact.actor.principal,
         )
@@ -490,7 +490,7 @@ _HANDLERS: dict[type[f.Body], Callable[..., None]] = {
     f.PlanStepDone: _plan_step, f.ContinuityBegun: _continuity, f.Heard: _heard, f.ServiceRestored: _restored, f.PolicyAdopted: _adopted,
 }  # fmt: skip
 
-_BACKDATED = frozenset({"update_posted", "service_state"})
+BACKDATED = frozenset({"update_posted", "service_state"})
 """Facts whose place in time is when they happened; all others count from when they were recorded."""
 
 _TOUCHING = frozenset({

@@ -67,10 +67,12 @@ def owe(
 ) -> Duty:  # fmt: skip
     """One duty. What does not outlive the incident is moot from the resolution on; whatever was late by then is late."""
     key = key or f"{rule}:{start}"
-    if not met and incident.resolved_at and rule != "resolve" and not outlives:
+    moot = not met and bool(incident.resolved_at) and rule != "resolve" and not outlives
+    if moot:
         met = incident.resolved_at
     return Duty(
-        key, rule, owner, start, due, how, met, chase_from or start, incident.waived.get(key, ""), incident.missed.get(key, 0), by_system,
+        key, rule, owner, start, due, how, met, chase_from or start, incident.waived.get(key, ""), incident.missed.get(key, 0),
+        moot, by_system,
     )  # fmt: skip
 
 
