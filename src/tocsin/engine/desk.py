@@ -279,6 +279,8 @@ def protocol(work: Work, principal: Principal, command: c.Protocol) -> Answer:
             f"{command.step!r} is no step that is marked by hand; use assess, activate or mitigate", "step"
         )
     if command.step not in incident.protocol:
+        if command.step == "activate":
+            promising.widens(work, incident)
         work.record(incident, f.ProtocolStepDone(command.step, command.how[:500]))
     return answer(incident)
 

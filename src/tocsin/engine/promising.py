@@ -24,8 +24,19 @@ def activate(work: Work, principal: Principal, command: c.Activate) -> Answer:
     incident = load(work, principal, command.incident, "step")
     require_open(incident, "activate")
     if "activate" not in incident.protocol:
+        widens(work, incident)
         call_team(work, incident)
     return answer(incident)
+
+
+def widens(work: Work, incident: Incident) -> None:
+    """Refuses to widen the response before scope and impact were looked at, where the severity does not call at once."""
+    at_once = work.policy(incident).severity(incident.severity).activate_team == "at_once"
+    if not at_once and "assess" not in incident.protocol:
+        raise Refused(
+            f"scope and impact of {incident.name} come first: confirm or set the severity, or mark assess as done",
+            ["severity", "protocol:assess"],
+        )
 
 
 def stand_up(work: Work, principal: Principal, command: c.StandUp) -> Answer:
@@ -138,7 +149,7 @@ def send(work: Work, principal: Principal, command: c.SendMessage) -> Answer:
             f"this message waits for the approval of the {approver}; have it approved, then send it"
         )
     if message.state == "approved":
-        work.record(incident, f.MessageSent(message.id, message.channel, command.to[:1000]))
+        work.record(incident, f.MessageSent(message.id, message.channel, text_of(command.to, "to")[:1000]))
     return answer(incident)
 
 

@@ -9,6 +9,7 @@ from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
 from tocsin.incidents.incident import Incident, Run
 from tocsin.incidents.plans import begins
+from tocsin.incidents.roles import attendees, proposals
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import OutboxRow
@@ -52,18 +53,10 @@ def activate(work: Work, incident: Incident) -> None:
 
 def call_team(work: Work, incident: Incident) -> None:
     """Activates the response team: whoever is proposed for a role hears of it, and the step of the protocol is done."""
-    policy = work.policy(incident)
-    service = incident.services[0] if incident.services else ""
-    proposed: list[str] = []
-    people: dict[str, None] = {}
-    for role in policy.roles:
-        if role == "incident_commander" or role in incident.roles:
-            continue
-        found = work.directory.resolve(role, work.now, service=service, policy=incident.escalation_policy)
-        for person in found.people[:1]:
-            if not any(person in run.paged for run in incident.runs.values()):
-                people[person] = None
-            proposed.append(f"{role.replace('_', ' ')}: {work.directory.name(person)}")
+    found = proposals(incident, work.policy(incident), work.directory, work.now)
+    paged = incident.everybody_paged
+    people = dict.fromkeys(person for person in found.values() if person not in paged)
+    proposed = [f"{role.replace('_', ' ')}: {work.directory.name(person)}" for role, person in found.items()]
     said = "; ".join(proposed) or "nobody is proposed for any role"
     work.record(incident, f.ProtocolStepDone("activate", said))
     if people:
@@ -530,6 +523,22 @@ def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: st
         work.send(message(work, incident, fact_id, body.kind, body.person, contact, start, row.tag, kept))
 
 
+def after_learned(work: Work, incident: Incident, body: f.PostMortemStepDone, fact_id: str) -> None:
+    """Who must be at the post-mortem meeting hears when it is booked."""
+    if body.step == "meeting_booked":
+        people = list(
+            dict.fromkeys(attendees(incident, work.policy(incident), work.directory, work.now).values())
+        )
+        if people:
+            said = f"the post-mortem meeting of {incident.name} is booked: {body.note or 'see the incident'}"
+            work.record(
+                incident,
+                f.Told(
+                    "post-mortem meeting", people, f"meeting:{fact_id}", "you are needed there", said, True
+                ),
+            )
+
+
 def begin_continuity(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
     """Plans that keep the business going begin as soon as what they stand in for is hit."""
     terms = work.policy(incident).continuity
@@ -579,6 +588,7 @@ REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
     f.TypeSet: (admit, begin_continuity),
     f.ServicesAffected: (begin_continuity,),
     f.ServiceState: (begin_continuity,),
+    f.PostMortemStepDone: (after_learned,),  # type: ignore[dict-item]
     f.MessageSent: (after_told_outside,),  # type: ignore[dict-item]
     f.UpdatePosted: (after_told_outside,),  # type: ignore[dict-item]
     f.AlertsAttached: (after_joined, begin_continuity),  # type: ignore[dict-item]

@@ -224,7 +224,16 @@ def messages(incident: Incident, policy: Policy) -> list[Duty]:
         if party.within is not None
         and incident.severity in party.severities
         and (not party.types or incident.kind in party.types)
+        and (not party.major_only or is_major(incident, policy))
     ]  # fmt: skip
+
+
+def is_major(incident: Incident, policy: Policy) -> bool:
+    """Whether the incident is one that the public talks about: by the share of users on record, or its subtype."""
+    share = incident.impact.get("users_affected_percent", 0)
+    if incident.subtype in policy.outside.major.subtypes:
+        return True
+    return isinstance(share, int) and share > policy.outside.major.above_percent_of_users
 
 
 def validation(incident: Incident, policy: Policy, resolve_due: Instant) -> list[Duty]:

@@ -388,6 +388,15 @@ class OutsideParty(Terms):
     through: Text
     within: Allowed | None = None
     """counted from the moment it becomes due to tell them; left out: it is proposed, not owed"""
+    major_only: bool = False
+    """only where the incident is major"""
+
+
+class Major(Terms):
+    """When an incident is major: above this share of users, or of one of these subtypes."""
+
+    above_percent_of_users: Percent
+    subtypes: tuple[Text, ...] = ()
 
 
 class Approval(Terms):
@@ -409,6 +418,7 @@ class Outside(Terms):
     components: Mapping[Name, Component] = Field(min_length=1)
     customer_mail: CustomerMail
     in_app: InApp
+    major: Major = Major(above_percent_of_users=50.0)
     parties: Mapping[Annotated[str, one_of("party", PARTIES)], OutsideParty]
     approval: Mapping[Annotated[str, one_of("channel", OUTSIDE_CHANNELS)], Approval]
 

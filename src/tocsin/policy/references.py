@@ -99,6 +99,9 @@ def _kinds(policy: Policy) -> Iterator[Fault]:
                 ("outside", "customer_mail", "at_any_share", place),
                 _unknown("subtype", subtype, sorted(subtypes)),
             )
+    for place, subtype in enumerate(policy.outside.major.subtypes):
+        if subtype not in subtypes:
+            yield ("outside", "major", "subtypes", place), _unknown("subtype", subtype, sorted(subtypes))
     for name, party in policy.outside.parties.items():
         for place, kind in enumerate(party.types):
             if kind not in policy.types:
