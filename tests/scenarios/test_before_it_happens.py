@@ -48,6 +48,7 @@ def test_a_gap_in_the_commanders_rotation_is_told_a_fortnight_ahead_and_again_a_
     assert len(heard()) == first, "said once"
     world.clock.move_to(away.start - 20 * HOUR)
     look_ahead(world)
+    world.run(19 * HOUR)  # it interrupts nobody at night
     assert len(heard()) > first
 
 
