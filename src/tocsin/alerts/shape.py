@@ -107,9 +107,11 @@ class AlertBody(msgspec.Struct, omit_defaults=True):
     via: str = ""
     fired: list[Instant] = []
     """when earlier episodes began, the oldest first; what comes and goes is told by it"""
+    acknowledged: Instant = 0
+    """when its sender acknowledged this episode; 0 where it did not"""
 
 
-def body_of(alert: Alert, fired: list[Instant] | None = None) -> bytes:
+def body_of(alert: Alert, fired: list[Instant] | None = None, acknowledged: Instant = 0) -> bytes:
     """The JSON that the row keeps of ``alert``; :class:`AlertBody` reads it."""
     return encode(
         AlertBody(
@@ -121,6 +123,7 @@ def body_of(alert: Alert, fired: list[Instant] | None = None) -> bytes:
             alert.dashboard_url,
             alert.via,
             fired or [],
+            acknowledged,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.catalogue.people import Contact
+from tocsin.engine.placing import restrict_alerts
 from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, watch_key
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, owed
@@ -497,7 +498,7 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
     f.Declared: (admit, start_paging),
-    f.TypeSet: (admit,),
+    f.TypeSet: (admit, restrict_alerts),
     f.AlertsAttached: (after_joined,),  # type: ignore[dict-item]
     f.AlertsRefired: (after_joined,),  # type: ignore[dict-item]
     f.AlertsCleared: (after_cleared,),  # type: ignore[dict-item]
