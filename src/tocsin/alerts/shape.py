@@ -86,13 +86,15 @@ class Parsed(msgspec.Struct):
     """What a body held.
 
     ``notes`` say what was cut, guessed or left out. ``refused`` has a sentence for each item that could not be used
-    while others could: those others are taken, and the sender is answered 400 with these sentences.
+    while others could: those others are taken, and the sender is answered 400 with these sentences. ``private`` is what only
+    an owner of this installation may read, such as an address that confirms a subscription.
     """
 
     alerts: list[Alert] = []
     changes: list[Change] = []
     notes: list[str] = []
     refused: list[str] = []
+    private: list[str] = []
 
 
 class AlertBody(msgspec.Struct, omit_defaults=True):
