@@ -243,7 +243,10 @@ def test_a_test_that_pages_is_marked_ends_by_itself_and_takes_no_real_alert(site
     site.add("web", "generic", service="payments")
     tested = site.ways.send_test("web", page=True)
     assert tested.outcomes[0].event == "opened"
-    assert site.post("/in/generic/" + key_of("web"), json={"summary": "payments answer slowly"}).status_code == 202
+    assert (
+        site.post("/in/generic/" + key_of("web"), json={"summary": "payments answer slowly"}).status_code
+        == 202
+    )
     site.run(MINUTE)
     opened = {f"{row.series}-{row.number}": row for row in site.store.read(lambda r: r.streams("incident"))}
     assert {name: row.title for name, row in opened.items()} == {

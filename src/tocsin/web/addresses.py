@@ -51,6 +51,7 @@ class _Address:
         names, endpoint = self.methods[request.method]
         if names != self.names:
             given = request.scope["path_params"]
-            pieces = {name: given[own] for name, own in zip(names, self.names, strict=True)}
-            request.scope["path_params"] = given | pieces
+            request.scope["path_params"] = {
+                name: given[own] for name, own in zip(names, self.names, strict=True)
+            }
         return await endpoint(request)
