@@ -98,6 +98,7 @@ class Placing:
         self.budget = Budget()
         self._judged: dict[tuple[str, bytes], tuple[Proposal, Kind]] = {}
         self._unreadable: set[str] = set()
+        self._open: set[str] = set()
 
     def place(self, alert: Alert, row: AlertRow, event: str, *, hold: bool = True) -> str:
         """Decides where a firing alert belongs and answers why. ``hold``: whether one that comes and goes may wait.
@@ -163,8 +164,11 @@ class Placing:
         Whoever ended it knew that it fires: that holds for ``PATIENCE``, so that the next repeat does not undo it, and where
         they called it a false alarm for as long as a resolved one is watched.
         """
+        if row.incident in self._open:
+            return ""
         head = self.work.tx.stream(Stream("incident", row.incident))
         if head is None or head.open:
+            self._open.add(row.incident)
             return ""
         incident = self._current(row.incident)
         if incident is None or incident.open:
