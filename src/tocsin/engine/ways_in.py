@@ -38,6 +38,8 @@ KEPT_REQUESTS = 50
 """requests of an integration that its owner can look at"""
 KEPT_ACCEPTED_BODY = 16 * 1024
 """bytes kept of the body of an accepted request; its alerts are kept in full anyway"""
+SHOWN_BODY = 16 * 1024
+"""bytes of a kept body that are shown"""
 MOST_SILENCES = 1000
 """silences one integration may have that have not ended"""
 PAGE = 1000
@@ -328,7 +330,7 @@ class WaysIn:
         rows = self.engine.store.read(lambda r: r.requests(integration, limit))
         return [
             Kept(
-                row.received_at, row.status, row.reason, mask(bytes(row.body).decode("utf-8", "replace")), row.headers, row.id
+                row.received_at, row.status, row.reason, mask(bytes(row.body[:SHOWN_BODY]).decode("utf-8", "replace")), row.headers, row.id
             )
             for row in rows
         ]  # fmt: skip
