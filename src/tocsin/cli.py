@@ -26,6 +26,7 @@ from tocsin.kernel.errors import TocsinError, UnusableMany
 from tocsin.kernel.redact import mask
 from tocsin.policy.load import default_policy_text, load_policy
 from tocsin.settings import Settings, load_settings
+from tocsin.web.protocol import MAX_CONNECTIONS, BoundedProtocol
 from tocsin.web.server import build_app
 
 TIMEOUT = 30
@@ -136,6 +137,8 @@ def run(settings: Settings, kind: str) -> None:
             ws="none",
             proxy_headers=False,
             timeout_graceful_shutdown=3,
+            http=BoundedProtocol,
+            limit_concurrency=MAX_CONNECTIONS,
         )
     except KeyboardInterrupt:
         click.echo("stopped")

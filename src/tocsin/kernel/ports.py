@@ -50,7 +50,8 @@ class AlertRow(msgspec.Struct):
     """One alert: mutable, keyed (integration, dedup_key), ``episode`` counts its firings.
 
     ``status``: ``firing``, ``resolved``, ``expired``. ``state`` of routing: ``attached``, ``held`` (flapping hold-off),
-    ``silenced``, ``maintenance``, ``logged`` (below what opens an incident), ``withdrawn``. ``ends_at`` is when it expires unless sent
+    ``silenced``, ``maintenance``, ``logged`` (below what opens an incident), ``withdrawn``, ``ending`` (its
+    source resolved it, and its incident could not be told yet). ``ends_at`` is when it expires unless sent
     again (0: never). ``body`` is the JSON of everything else the page shows (labels, links, details).
     """
 

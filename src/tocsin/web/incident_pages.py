@@ -84,7 +84,9 @@ class IncidentPages:
             status=asked["status"] if asked["status"] in STATUSES else "",
             search=asked["q"],
             drill={"yes": True, "no": False}.get(asked["drill"]),
-            before=(int(stamp), last) if stamp.isdigit() and len(stamp) < 18 and last else None,
+            before=(int(stamp), last)
+            if stamp.isascii() and stamp.isdigit() and len(stamp) < 18 and last
+            else None,
             limit=PER_PAGE + 1,
         )
         more = rows[PER_PAGE - 1] if len(rows) > PER_PAGE else None
@@ -203,7 +205,7 @@ def impact_of(visit: Visit) -> dict[str, int | str]:
     for name in IMPACT:
         text = str(visit.form.get(name, "")).strip()
         if text:
-            found[name] = int(text) if text.isdigit() and len(text) < 12 else text[:500]
+            found[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else text[:500]
     return found
 
 

@@ -39,7 +39,7 @@ class Live:
         last = request.headers.get("last-event-id", "")
         start = (
             int(last)
-            if last.isdigit() and len(last) < 19
+            if last.isascii() and last.isdigit() and len(last) < 19
             else await run_in_threadpool(lambda: self.web.engine.store.read(lambda r: r.last_position()))
         )
         return StreamingResponse(

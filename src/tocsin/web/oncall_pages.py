@@ -273,4 +273,4 @@ def schedule_of(visit: Visit, id: str) -> PutSchedule:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() and len(text) < 5 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0

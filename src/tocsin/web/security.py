@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant
 from tocsin.kernel.errors import Busy, Forbidden, Unusable
+from tocsin.web.forms import check_charset
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
@@ -98,8 +99,9 @@ def _within(address: str, trusted: Sequence[Network]) -> bool:
 async def read_form(request: Request) -> FormData:
     """The posted fields; raises :class:`Unusable` before a body is read that no form of ours could have sent."""
     length = request.headers.get("content-length", "")
-    if not length.isdigit() or len(length) > 9 or int(length) > MAX_FORM:
+    if not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > MAX_FORM:
         raise Unusable(f"a form has at most {MAX_FORM} bytes and says how many", "Content-Length")
+    check_charset(request.headers.get("content-type", ""))
     return await request.form(max_files=0, max_fields=500)
 
 
