@@ -334,7 +334,9 @@ class Transaction(Reader, Protocol):
         self, now: Instant, lease_until: Instant, token: str, limit: int, exclude_channels: Sequence[str] = ()
     ) -> list[OutboxRow]: ...
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool: ...
-    def retry_outbox(self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True) -> bool:
+    def retry_outbox(
+        self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True
+    ) -> bool:
         """Back to waiting, one ``attempt`` more where it was one; ``withdrawn`` where it was withdrawn while it was on its way."""
         ...
 
