@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from tocsin.catalogue.people import CONTACT_KINDS
 from tocsin.engine.receiving import Integration
 from tocsin.engine.ticking import owner_people
 from tocsin.engine.work import read_incident
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
+from tocsin.incidents.directory import Unreachable
 from tocsin.incidents.duties import Standing, calendar_of, owed, standing
 from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.incident import Incident
@@ -235,10 +237,19 @@ def banner(engine: Engine) -> list[str]:
     return found
 
 
+def sleeping(engine: Engine) -> list[Unreachable]:
+    """Everybody on call whom no tested channel that is configured here can wake."""
+    return engine.directory().untested_on_call(engine.clock.now(), set(engine.channels))
+
+
 def will_not_wake(engine: Engine) -> list[str]:
     """A sentence for everybody on call whom no tested channel can wake."""
-    sentences = [one.sentence for one in engine.directory().untested_on_call(engine.clock.now())]
-    return list(dict.fromkeys(sentences))
+    return list(dict.fromkeys(one.sentence for one in sleeping(engine)))
+
+
+def contact_kinds(engine: Engine) -> list[str]:
+    """The kinds of contact that this installation can deliver to, for a choice; empty where no channel is configured."""
+    return [kind for kind in CONTACT_KINDS if kind in engine.channels]
 
 
 def integration_rows(engine: Engine) -> dict[str, Integration]:
