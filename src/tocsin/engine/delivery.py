@@ -26,8 +26,10 @@ from tocsin.notify import texts
 
 LINK_LIFE = 400 * DAY
 """upper bound of a link's record; whether it still serves is decided by its incidents"""
-LOOKED_THROUGH = 500
+LOOKED_THROUGH = 200
 """open incidents, the newest first, that are looked through for pages nobody answered, beside those of the last page"""
+LISTED = 200
+"""what a page lists beside the incidents that it is sent for, the most severe; the others are listed once these are taken"""
 
 
 class Link(msgspec.Struct):
@@ -171,8 +173,9 @@ class Composer:
         ids = {row.id for row in pages}
         listed = {one.id: one for row, _, one in told if row.id in ids}
         drill = next(iter(listed.values())).drill
-        listed |= {one.id: one for one in self.unanswered(person) if one.drill == drill}
-        incidents = sorted(listed.values(), key=lambda one: (one.severity, one.opened_at, one.number))
+        others = [one for one in self.unanswered(person) if one.drill == drill and one.id not in listed]
+        listed |= {one.id: one for one in sorted(others, key=_worst_first)[:LISTED]}
+        incidents = sorted(listed.values(), key=_worst_first)
         also = [self._as_notice(body, one) for row, body, one in told if row.id not in ids]
         token = link_token(self.secret, main.id)
         contexts = [self.context(one) for one in incidents]
@@ -259,6 +262,10 @@ class Composer:
 
     def context(self, incident: Incident) -> texts.PageContext:
         return context_of(incident, self.directory, self.public_url, self.now)
+
+
+def _worst_first(incident: Incident) -> tuple[str, Instant, int]:
+    return incident.severity, incident.opened_at, incident.number
 
 
 def waits_for(incident: Incident, person: str) -> bool:
