@@ -14,6 +14,7 @@ from tocsin.engine import commands as c
 from tocsin.incidents.directory import Directory, OrganisationSettings
 from tocsin.incidents.escalation import one_up
 from tocsin.incidents.organisation import Organisation, demo_organisation
+from tocsin.incidents.sweep import Sweep
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, WEEK, parse_instant
 from tocsin.notify import coverage
 from tocsin.notify.coverage import COMMAND, RESPOND, TOLD, missing, prove
@@ -220,7 +221,7 @@ def demands_of(policy, directory, severity, end):
     always, business = terms.hours == "always", terms.escalation.hours == "business"
     return list(
         coverage._demands(
-            policy, severity, directory, coverage.Sweep(directory), "shop", clock, {},
+            policy, severity, directory, Sweep(directory), "shop", clock, {},
             coverage._Reaches(directory, severity, usable, always, business), coverage._Reaches(directory, severity, usable, False, False),
         )
     )  # fmt: skip
@@ -249,7 +250,9 @@ def by_hand(policy, directory, severity, demand, opened):
     return missing(arrivals)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=pytest.mark.slow if n < 2 else ()) for n in range(12)]
+)
 def test_the_sweep_agrees_with_looking_at_every_minute_and_around_every_breakpoint(seed):
     policy, directory, end = default_policy(), random_organisation(seed), NOW + 8 * DAY
     for severity in ("P1", "P2", "P3", "P4"):

@@ -64,15 +64,15 @@ def test_where_there_is_nothing_it_is_said_in_words(verb):
 
 
 def test_each_verb_says_what_happened(verb):
-    assert verb("declare", "payments down", "--severity", "P2", "--service", "payments").startswith(
-        "INC-1 is declared as P2"
+    assert verb("declare", "exports are slow", "--severity", "P3", "--service", "reports").startswith(
+        "INC-1 is declared as P3"
     )
-    assert verb("ack", "INC-1") == "You have it: INC-1 is P2 and investigating\n"
+    assert verb("ack", "INC-1") == "You have it: INC-1 is P3 and investigating\n"
     assert "incident commander of INC-1" in verb("role", "INC-1", "incident_commander", "chiara")
     assert verb("note", "INC-1", "looking").startswith("Noted on the timeline of INC-1")
     assert "INC-1" in verb("duties") and "Incident" in verb("duties")
     assert "Incident" not in verb("duties", "INC-1")
-    assert verb("resolve", "INC-1", "--reason", "rolled back").startswith("INC-1 is P2 and resolved")
+    assert verb("resolve", "INC-1", "--reason", "rolled back").startswith("INC-1 is P3 and resolved")
     assert json.loads(verb("list", "--all", "--json"))["incidents"][0]["name"] == "INC-1"
 
 

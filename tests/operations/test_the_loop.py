@@ -80,7 +80,7 @@ def test_a_mail_server_that_hangs_holds_up_no_page_and_no_more_than_its_own_thre
     until(lambda: mail.held == loops.WORKERS)
     send(engine, "console", 5)
     until(lambda: len(phone.messages) == 5)
-    leased = engine.store.read(lambda r: r.outbox(state="leased"))
+    leased = [row for row in engine.store.read(lambda r: r.outbox(state="leased")) if row.channel == "email"]
     assert len(leased) <= loops.WORKERS + loops.QUEUED, "the others stay in the outbox for whoever can"
     mail.go.set()
     until(lambda: len(mail.took) == 150)

@@ -7,7 +7,7 @@ from tocsin.engine import commands as c
 from tocsin.engine.engine import Engine
 from tocsin.engine.receiving import Integration
 from tocsin.identity.principals import person_principal
-from tocsin.incidents.incident import refold
+from tocsin.incidents.folding import refold
 from tocsin.incidents.organisation import demo_organisation, to_records
 from tocsin.incidents.timeline import line
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND, ManualClock
@@ -225,7 +225,7 @@ def test_lowering_tells_everybody_already_told(world):
     world.do("jonas", c.SetSeverity("INC-1", "P3", "one feature only"))
     world.step()
     assert {"chiara", "greta"} <= {
-        one.to for one in world.phone.messages if "lowered from P1 to P3" in one.title
+        one.to for one in world.phone.messages if "lowered from P1 to P3" in one.text
     }
 
 
@@ -282,7 +282,7 @@ def test_merging_keeps_the_higher_severity_and_the_earlier_start_and_tells_the_n
     target = world.incident("INC-2")
     assert (target.severity, target.opened_at) == ("P1", opened)
     world.step()
-    assert any("INC-1 goes on as INC-2" in one.title for one in world.phone.messages if one.to == "chiara")
+    assert any("INC-1 goes on as INC-2" in one.text for one in world.phone.messages if one.to == "chiara")
 
 
 @pytest.mark.semantics(14)
@@ -308,7 +308,7 @@ def test_after_six_hours_down_the_next_step_is_taken_once_and_the_rest_keeps_its
     sent = len(world.pages())
     world.clock.advance(6 * HOUR)
     world.step()
-    after = [one.to for one in list(world.phone.messages)[sent:] if one.ack_url]
+    after = [one.to for one in world.pages()[sent:]]
     assert len(after) == len(set(after)), "each person gets one page"
     assert "lena" not in after
     world.run(19 * MINUTE)

@@ -150,7 +150,7 @@ class Composer:
             (row, body, incident) for row in rows if (found := self._told(row)) for body, incident in [found]
         ]
         if not told or main.effect == "test":
-            return Parcel(main, self._test(main))
+            return Parcel(main, self._alone(main))
         message = self._page(main, pages, told) if pages else self._notice(main, told)
         return Parcel(main, message, [row for row in rows if row is not main])
 
@@ -159,8 +159,12 @@ class Composer:
         incident = self.incident(body.get("incident", ""))
         return (body, incident) if incident is not None else None
 
-    def _test(self, row: OutboxRow) -> Message:
-        text = str(decode(row.payload).get("text", "This is a test page."))
+    def _alone(self, row: OutboxRow) -> Message:
+        """A message that is about no incident: an action item, the policy, a test."""
+        body: dict[str, Any] = decode(row.payload)
+        if "subject" in body:
+            return about_subject(row, body["subject"], self.public_url)
+        text = str(body.get("text", "This is a test page."))
         return Message(
             row.key, row.address, "Test page from Tocsin", text, "Tocsin test page", row.urgency, "test", id=row.id
         )  # fmt: skip
@@ -281,6 +285,26 @@ def readable(reader: Reader, row: StreamRow) -> Incident | None:
         return read_incident(reader, row)
     except Exception:  # noqa: BLE001  # lists show the others; its own timer says what is wrong with it
         return None
+
+
+def about_subject(row: OutboxRow, subject: dict[str, Any], public_url: str) -> Message:
+    """A notice about an action item or the policy; of a restricted one it says only that there is something."""
+    title, text = str(subject["title"]), str(subject["text"])
+    if subject.get("restricted"):
+        title = title.partition(":")[0]
+        text = f"there is something for you about {title}: sign in to see it"
+    url = public_url + str(subject["path"])
+    return Message(
+        row.key,
+        row.address,
+        title,
+        f"{text}\n\n{url}",
+        f"{title}: {text}"[:140],
+        row.urgency,
+        "notice",
+        page_url=url,
+        id=row.id,
+    )
 
 
 def context_of(incident: Incident, directory: Directory, public_url: str, now: Instant) -> texts.PageContext:
