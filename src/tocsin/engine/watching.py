@@ -331,7 +331,7 @@ def _follow(tx: Transaction, rows: list[Alive], now: Instant, step: int) -> list
 
 
 class Heartbeat:
-    """The ping to an outside watchdog: once a minute while nothing is late. Its silence is the outside's alarm.
+    """The ping to an outside watchdog: once a minute while nothing is late or set aside. Its silence is the outside's alarm.
 
     ``ping`` sends it; it raises :class:`DeliveryFailed`, which is logged and shown by ``failure``.
     """
@@ -356,7 +356,8 @@ class Heartbeat:
 
     def beat(self) -> bool:
         """Pings unless something is late; answers whether it did."""
-        if max(self.engine.lateness()) > LATE or self.engine.store.read(lambda r: r.meta("held")) is not None:
+        late = max(self.engine.lateness()) > LATE or bool(self.engine.poisoned)
+        if late or self.engine.store.read(lambda r: r.meta("held")) is not None:
             log.warning("the outside watchdog is not pinged", why=self.engine.lateness_banner())
             return False
         try:
