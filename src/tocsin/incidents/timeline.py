@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tocsin.incidents import facts as f
-from tocsin.incidents.wording import POSTS, duty_label, in_sentence, moment, plain, post_label
+from tocsin.incidents.wording import DONE, POSTS, duty_label, in_sentence, moment, plain, post_label
 from tocsin.kernel.clock import Instant, humanize
 from tocsin.kernel.facts import Fact
 
@@ -92,6 +92,8 @@ def line(fact: Fact, names: Names, zone: str = "UTC", posts: Names = POSTS) -> L
     told.machine = type(body) in _MACHINE
     if isinstance(body, f.Paged):
         told.short, told.why = _paged_short(body, words), body.reason
+    elif isinstance(body, f.RoleAssigned) and body.owed:
+        told.short, told.why = told.text.partition(" (")[0], "; ".join(plain(one) for one in body.owed)
     elif isinstance(body, f.Delivery) and body.outcome in ("failed", "gave_up", "delayed"):
         told.kind = "failed"
     return told
@@ -203,7 +205,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.Declined: ("person", lambda b, w: f"{w.people([b.person])} can't take it{_why(b.reason)}"),
     f.Told: ("message", lambda b, w: f"told {w.people(b.people)} ({w.post(b.audience)}): {b.reason}"),
     f.Delivery: ("message", _delivery),
-    f.RoleAssigned: ("person", lambda b, w: f"{w.people([b.person])} is {'acting ' * b.acting}{w.post(b.role).lower()}{_why('; '.join(b.owed))}"),
+    f.RoleAssigned: ("person", lambda b, w: f"{w.people([b.person])} is {'acting ' * b.acting}{w.post(b.role).lower()}{_why('; '.join(plain(one) for one in b.owed))}"),
     f.RoleReleased: ("person", lambda b, w: f"{w.people([b.person])} is no longer {w.post(b.role).lower()}"),
     f.StatusChanged: ("status", lambda b, w: f"{plain(b.before)} → {plain(b.after)}{_why(b.reason)}"),
     f.Reopened: ("status", lambda b, w: f"reopened after {humanize(b.away)}: {b.reason}"),
@@ -211,7 +213,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.NoteAdded: ("person", lambda b, w: b.text),
     f.DecisionMade: ("person", lambda b, w: f"decision: {b.text}"),
     f.ReportAttached: ("alert", lambda b, w: f"reported ({plain(b.how)}): {b.text}"),
-    f.ProtocolStepDone: ("person", lambda b, w: f"protocol: {b.step} done{_why(b.how)}"),
+    f.ProtocolStepDone: ("person", lambda b, w: f"{DONE.get(b.step, b.step)}{_why(b.how)}"),
     f.MilestoneSet: ("person", lambda b, w: f"{plain(b.name)} at {w.at(b.at)}{_why(b.how)}"),
     f.ImpactSet: ("person", lambda b, w: "impact: " + ", ".join(f"{plain(name)} {value}" for name, value in b.values.items())),
     f.ServiceState: ("status", lambda b, w: f"{w.people([b.service])} is {b.state} since {w.at(b.at)}"),

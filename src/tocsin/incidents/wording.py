@@ -22,6 +22,12 @@ LABELS: Mapping[str, str] = {
 }  # fmt: skip
 """rule of a duty, or step of the protocol → what it is called"""
 
+DONE: Mapping[str, str] = {
+    "acknowledge": "acknowledged", "record": "recorded", "assess": "severity and impact are assessed", "activate": "the response team is called",
+    "mitigate": "mitigation has begun",
+}  # fmt: skip
+"""step of the protocol → what is said once it is done"""
+
 STEPS: Mapping[str, str] = {
     "timeline": "timeline complete", "root_cause": "root cause", "meeting_booked": "book the meeting", "meeting_held": "hold the meeting",
     "draft": "draft", "review": "review", "publication": "publication",
@@ -48,7 +54,7 @@ def duty_label(
     *,
     zone: str = "UTC",
     near: Instant = 0,
-    parties: Mapping[str, str] = {},  # noqa: B006  # never written to
+    parties: Mapping[str, str] = {},  # never written to
 ) -> str:
     """A duty in words: *Post-mortem: draft*, *Message to partners*, *Stand-up at 13:00*.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -36,6 +38,7 @@ from tocsin.oncall.walltime import zone_of
 from tocsin.web import auth
 from tocsin.web.forms import fields_of, from_form, from_json
 from tocsin.web.refill import Refused as RefusedForm
+from tocsin.web.refill import opened
 from tocsin.web.security import Network, Throttle, client_address, read_form
 
 SAID = "tocsin_said"
@@ -169,7 +172,7 @@ class Web:
         )
         self.templates.filters.update(
             iso=to_iso, human=humanize, words=lambda text: plain(str(text)), local=local_text, field=field_text, ms=lambda at: at // MILLISECOND,
-            day=lambda at, zone: local_text(at, zone)[:-6], today=today_text, countdown=countdown, utc=utc_text, zoned=zone_text,
+            day=lambda at, zone: local_text(at, zone)[:-6], today=today_text, countdown=countdown, utc=utc_text, zoned=zone_text, linked=linked_text,
             secure=lambda url: str(url).startswith(("http://", "https://")),
         )  # fmt: skip
         self.wakers: set[asyncio.Event] = set()
@@ -209,10 +212,19 @@ class Web:
             speed=getattr(self.engine.clock, "factor", 1),
             phone_pane=self.phone is not None,
             **(
-                {"said": "", "banner": [], "me": None, "may": lambda verb: False, "zone": "UTC", "refused": None}
+                {
+                    "said": "",
+                    "banner": [],
+                    "me": None,
+                    "may": lambda verb: False,
+                    "zone": "UTC",
+                    "refused": None,
+                }
                 | values
             ),
         )
+        if values.get("refused"):
+            html = opened(html)
         # whoever shows clocks corrects its own by this: they tick between two loads, and the demonstration's run fast
         return HTMLResponse(html, status, {NOW_HEADER: str(now // MILLISECOND)})
 
@@ -289,6 +301,15 @@ def zone_text(zone: str, at: Instant) -> str:
     minutes = int(offset.total_seconds()) // 60 if offset else 0
     hours, rest = divmod(abs(minutes), 60)
     return f"{zone}, UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+
+
+def linked_text(text: str) -> Markup:
+    """A text with the addresses in it as links."""
+    parts = re.split(r"(https?://[^\s<>\"']+)", text)
+    return Markup("").join(
+        Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )
 
 
 def countdown(duration: int) -> str:

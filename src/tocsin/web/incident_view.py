@@ -18,7 +18,7 @@ from tocsin.incidents.directory import Directory
 from tocsin.incidents.duties import Standing, duties, standing
 from tocsin.incidents.duty import Duty
 from tocsin.incidents.incident import Incident
-from tocsin.incidents.wording import duty_label, plain, post_label
+from tocsin.incidents.wording import duty_label, in_sentence, plain, post_label
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import SYSTEM, Fact
 from tocsin.kernel.ports import Transaction
@@ -94,7 +94,7 @@ class Told(msgspec.Struct):
 
 def posts_of(policy: Policy) -> dict[str, str]:
     """role or position → its name in the policy at hand."""
-    return dict(policy.positions) | {key: role.name for key, role in policy.roles.items()}
+    return dict(policy.positions) | {key: in_sentence(role.name) for key, role in policy.roles.items()}
 
 
 def parties_of(policy: Policy) -> dict[str, str]:
@@ -195,7 +195,10 @@ def role_rows(incident: Incident, policy: Policy, directory: Directory, rows: It
         if holder is None or holder.acting:
             meant = directory.resolve(key, now, service=service, policy=incident.escalation_policy).people
             row.proposed = next((person for person in meant if person != row.holder), "")
-        row.owes = [one.label for one in rows if one.running and one.clock.duty.owner == key]
+        row.owes = [
+            one.label for one in rows
+            if one.running and one.clock.duty.owner == key and one.clock.duty.rule not in PROTOCOL[2:]
+        ]  # fmt: skip
         found.append(row)
     return found
 
@@ -238,13 +241,17 @@ def is_paged(incident: Incident, person: str) -> bool:
     return any(run.state == "running" and person in run.paged for run in incident.runs.values())
 
 
-def next_steps(incident: Incident, rows: Iterable[Owed], may: Callable[[str], bool], person: str) -> list[str]:
+def next_steps(
+    incident: Incident, rows: Iterable[Owed], may: Callable[[str], bool], person: str
+) -> list[str]:
     """What is to be done, the step that comes first at the head; only what this person may do.
 
     Acknowledge, confirm the severity, then by what falls due first; once everything is quiet, the end.
     """
     if not incident.open:
-        wanted = ["post_mortem"] if any(r.running and r.clock.duty.rule == "post_mortem" for r in rows) else []
+        wanted = (
+            ["post_mortem"] if any(r.running and r.clock.duty.rule == "post_mortem" for r in rows) else []
+        )
         return [
             step
             for step, verb in [*((one, "post_mortem") for one in wanted), ("close", "close")]
@@ -263,7 +270,9 @@ def next_steps(incident: Incident, rows: Iterable[Owed], may: Callable[[str], bo
         )
         if (clock := pressing.get(step)) is not None and not (step == "assess" and ("confirm", "confirm_severity") in first)
     ]  # fmt: skip
-    quiet = bool(incident.alerts) and not incident.firing and not any(step == "mitigate" for *_, step, _ in timed)
+    quiet = (
+        bool(incident.alerts) and not incident.firing and not any(step == "mitigate" for *_, step, _ in timed)
+    )
     later = [(step, verb) for *_, step, verb in sorted(timed)]
     end = [("resolve", "resolve")] if incident.status == "monitoring" or quiet else []
     urgent = any(clock.state in ("soon", "overdue") and rule == "update" for rule, clock in pressing.items())

@@ -14,6 +14,7 @@ from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Stream
 from tocsin.kernel.ports import AlertRow, Reader, StreamRow
+from tocsin.policy.model import Policy
 from tocsin.web.base import Visit
 from tocsin.web.incident_view import STATES, Owed, how_of, is_paged, label_of
 
@@ -64,17 +65,26 @@ def needs(visit: Visit) -> list[Need]:
     """What needs the reader, the first thing first."""
     found: dict[str, Need] = {}
     engine, now = visit.engine, visit.now
+
+    def policy_of(hash: str) -> Policy:
+        return engine.store.read(lambda r: engine.policy_of(r, hash)[0])
+
     for one in overview.owed_by(engine, visit.principal):
         incident = one.incident
         need = found.setdefault(incident.id, Need(incident, is_paged(incident, visit.principal.person), []))
-        if is_interval(one.clock.duty) or (one.clock.duty.rule == "acknowledge" and not need.paged and incident.holder):
+        if is_interval(one.clock.duty) or (
+            one.clock.duty.rule == "acknowledge" and not need.paged and incident.holder
+        ):
             continue  # fmt: skip
-        policy = engine.store.read(lambda r, hash=incident.policy: engine.policy_of(r, hash)[0])
-        duty = one.clock.duty
+        policy, duty = policy_of(incident.policy), one.clock.duty
         need.owed.append(
             Owed(one.clock, label_of(duty, policy, visit.zone, now), how_of(duty, policy), [], duty.owner)
         )
     for need in found.values():
+        if any(row.clock.duty.rule == "respond" for row in need.owed):  # it names its steps itself
+            need.owed = [
+                row for row in need.owed if row.clock.duty.rule not in ("assess", "activate", "mitigate")
+            ]
         need.owed.sort(key=lambda row: (STATES.get(row.clock.state, 9), row.clock.duty.due))
     paged = _paged_for(visit, found)
     return sorted([*found.values(), *paged], key=lambda need: need.order)

@@ -105,7 +105,9 @@ class OncallPages:
         if visit.posting:
             try:
                 answer = visit.act("add_leave", "remove_leave", "put_organisation", "add_override")
-                return visit.go("/oncall", str(answer.get("warning") or SAYS.get(str(visit.form.get("verb")), "Saved.")))
+                return visit.go(
+                    "/oncall", str(answer.get("warning") or SAYS.get(str(visit.form.get("verb")), "Saved."))
+                )
             except TocsinError as refused:
                 error = refused.sentence
         start, end = overview.upcoming(visit.engine, DAYS)
@@ -135,8 +137,15 @@ class OncallPages:
         directory = visit.directory
         overrides = directory.overrides_of(schedule.id)
         others = visit.may("schedules")
-        now_on, soon = directory.on_call(schedule.id, visit.now), visit.now - visit.now % (30 * MINUTE) + 30 * MINUTE
-        ends = now_on.until if now_on.until and now_on.until - visit.now < LONGEST_SHIFT and now_on.until > soon else soon + 12 * HOUR
+        now_on, soon = (
+            directory.on_call(schedule.id, visit.now),
+            visit.now - visit.now % (30 * MINUTE) + 30 * MINUTE,
+        )
+        ends = (
+            now_on.until
+            if now_on.until and now_on.until - visit.now < LONGEST_SHIFT and now_on.until > soon
+            else soon + 12 * HOUR
+        )
         return visit.page(
             "schedule.html", 400 if error else 200, error=error, schedule=schedule, days=day_marks(visit.zone, start, end), until=ends,
             strips=strips(directory, schedule, start, end), now_on=now_on, secondary=has_secondary(schedule),

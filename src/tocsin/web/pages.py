@@ -69,7 +69,12 @@ class Pages:
                 self.web.sign_ins.count(key)
                 self.web.sign_ins_from.count(address)
             answer = self.web.page(
-                "sign_in.html", request, error.status, error=error.sentence, next=following, login=login[:120],
+                "sign_in.html",
+                request,
+                error.status,
+                error=error.sentence,
+                next=following,
+                login=login[:120],
             )
             if isinstance(error, TooMany):
                 answer.headers["retry-after"] = str(error.retry_after)

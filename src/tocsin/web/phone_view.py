@@ -15,7 +15,14 @@ from tocsin.kernel.ports import Message, OutboxRow, Reader
 from tocsin.web.base import Visit
 
 SHOWN = 40
-CHANNELS = {"console": "push", "ntfy": "push", "sms": "SMS", "voice": "call", "email": "mail", "slack": "Slack"}
+CHANNELS = {
+    "console": "push",
+    "ntfy": "push",
+    "sms": "SMS",
+    "voice": "call",
+    "email": "mail",
+    "slack": "Slack",
+}
 
 
 class Rung(msgspec.Struct):
@@ -62,7 +69,9 @@ def _note(reader: Reader, row: OutboxRow | None, message: Message) -> str:
     if message.kind != "page" or row is None:
         return "test" if message.kind == "test" else "notice"
     sent = decode(row.payload)
-    run = read_incident(reader, find_row(reader, str(sent.get("incident", "")))).runs.get(str(sent.get("run", "")))
+    run = read_incident(reader, find_row(reader, str(sent.get("incident", "")))).runs.get(
+        str(sent.get("run", ""))
+    )
     if sent.get("round", 0):
         return "paged again"
     if run is not None and run.kind == "commander":

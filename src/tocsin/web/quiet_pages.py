@@ -47,7 +47,11 @@ class QuietPages:
             try:
                 answer = visit.act("add_silence", "end_silence", "add_maintenance", "end_maintenance")
                 covers = answer.get("covers")
-                said = "Saved." if covers is None else f"Silent now; {covers} firing {'alert fits' if covers == 1 else 'alerts fit'} it."
+                said = (
+                    "Saved."
+                    if covers is None
+                    else f"Silent now; {covers} firing {'alert fits' if covers == 1 else 'alerts fit'} it."
+                )
                 return visit.go("/silences", said)
             except TocsinError as refused:
                 error = refused.sentence
@@ -88,9 +92,12 @@ def asked_of(visit: Visit) -> Asked:
 
 def labels_of(visit: Visit, integration: str, key: str) -> str:
     """An alert's labels as matchers, one a line; empty for one that nobody knows or may see."""
-
-    row = visit.engine.store.read(lambda r: r.alert(integration, key))
-    if row is None or (row.restricted and visit.principal.role != "owner"):
+    everything = visit.principal.role == "owner"
+    rows = visit.engine.store.read(
+        lambda r: r.alerts(integration=integration, status="firing", include_restricted=everything)
+    )
+    row = next((one for one in rows if one.dedup_key == key), None)
+    if row is None:
         return ""
     labels = decode(row.body, AlertBody).labels
     return "\n".join(f'{name}="{_escaped(value)}"' for name, value in sorted(labels.items()))

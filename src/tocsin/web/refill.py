@@ -93,3 +93,20 @@ class Refused:
 def _attribute(tag: str, name: str) -> str:
     found = re.search(rf'\s{name}="([^"]*)"', tag)
     return html.unescape(found[1]) if found else ""
+
+
+def opened(page: str) -> str:
+    """The page with every section open in which a refused form says what is wrong."""
+    at = page.find('role="alert" tabindex')
+    if at < 0:
+        return page
+    around: list[int] = []
+    for tag in re.finditer(r"<(/?)details\b", page[:at]):
+        if tag[1]:
+            around.pop()
+        else:
+            around.append(tag.start())
+    for start in reversed(around):
+        if not re.match(r"<details[^>]*\bopen\b", page[start:]):
+            page = page[: start + 8] + " open" + page[start + 8 :]
+    return page

@@ -83,6 +83,12 @@ class ReportPages:
                 error, status = refused.sentence, refused.status
         services = sorted(engine.directory().services.values(), key=lambda one: one.name.casefold())
         return self.web.page(
-            "report.html", request, status, refused=RefusedForm(form, error) if error else None, done=done, services=services, hows=HOW,
+            "report.html",
+            request,
+            status,
+            refused=RefusedForm(form, error) if error else None,
+            done=done,
+            services=services,
+            hows=HOW,
             keyed=True,
         )

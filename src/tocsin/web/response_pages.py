@@ -45,7 +45,12 @@ from tocsin.web.incident_view import (
 
 LINES = 50
 """lines of the timeline that are shown before somebody asks for more"""
-TABS = {"": "Response", "communication": "Communication", "recovery": "Recovery", "post-mortem": "Post-mortem"}
+TABS = {
+    "": "Response",
+    "communication": "Communication",
+    "recovery": "Recovery",
+    "post-mortem": "Post-mortem",
+}
 MILESTONES = ("impact_began", "detected", "contained", "mitigated", "resolved")
 IMPACT = {
     "users_affected_percent": "Users affected, in %", "users_affected": "Users affected, how many", "error_rate_percent": "Error rate, in %",
@@ -122,17 +127,19 @@ class ResponsePages:
             except TocsinError as refused:
                 error = refused.sentence
         view = View(visit, visit.part("reference"))
-        return visit.page(template, 409 if error else 200, error=error, tab=tab, **view.common(), **more(view))
+        return visit.page(
+            template, 409 if error else 200, error=error, tab=tab, **view.common(), **more(view)
+        )
 
     def _done(self, visit: Visit) -> str:
         """Does what the form says; answers the sentence for whoever sent it."""
         reference, verb = visit.part("reference"), str(visit.form.get("verb", ""))
         incident = visit.engine.incident(visit.principal, reference)
-        if verb == "move" and visit.form.get("to") == "resolve" and incident.firing:
-            if not str(visit.form.get("reason", "")).strip():
-                raise Refused(
-                    f"{len(incident.firing)} of its alerts still fire: say why it is resolved all the same"
-                )
+        resolves = verb == "move" and visit.form.get("to") == "resolve"
+        if resolves and incident.firing and not str(visit.form.get("reason", "")).strip():
+            count = len(incident.firing)
+            what = "an alert still fires" if count == 1 else f"{count} of its alerts still fire"
+            raise Refused(f"{what}: say why it is resolved all the same")
         if verb == "impact":
             answer = visit.engine.execute(visit.principal, Impact(reference, impact_of(visit)), via="web")
         else:
@@ -174,7 +181,9 @@ class ResponsePages:
         wanted = visit.query("draft")
         approval = policy.outside.approval
         owners = owners_of(
-            visit.engine, incident, {one for terms in approval.values() for one in (terms.approves, terms.sends)}
+            visit.engine,
+            incident,
+            {one for terms in approval.values() for one in (terms.approves, terms.sends)},
         )
         people = {post: [view.name(person) for person in found] for post, found in owners.items()}
         return {
@@ -269,7 +278,9 @@ class View:
 
     def learning(self) -> list[tuple[str, str, Owed | None, int, str]]:
         """(step, what it is called, its clock, when it was done, how it is met) of the post-mortem."""
-        clocks = {row.clock.duty.id.split(":")[1]: row for row in self.rows if row.clock.duty.rule == "post_mortem"}
+        clocks = {
+            row.clock.duty.id.split(":")[1]: row for row in self.rows if row.clock.duty.rule == "post_mortem"
+        }
         return [
             (step, STEPS[step], clocks.get(step), self.incident.learned.get(step, 0), how)
             for step, (_, how) in LEARNING.items()
@@ -312,7 +323,11 @@ def said_of(visit: Visit, verb: str, answer: desk.Answer, incident: Incident) ->
     if verb == "draft":
         drafted = incident.outgoing.get(str(answer.get("message", "")))
         approver = drafted.approver if drafted else ""
-        return f"The draft is kept; it waits for the {post_label(approver)}." if approver else "The draft is kept."
+        return (
+            f"The draft is kept; it waits for the {post_label(approver)}."
+            if approver
+            else "The draft is kept."
+        )
     return SAID.get(verb) or "Done."
 
 

@@ -102,7 +102,9 @@ class ServicePages:
         """Makes (``new``) or changes a team; everybody else sees who is in it."""
         new, error = visit.part("team") == "new", ""
         if new and not visit.may("services_edit"):
-            return visit.refuse("Teams are made by owners", "Ask an owner of this installation to make a team.")
+            return visit.refuse(
+                "Teams are made by owners", "Ask an owner of this installation to make a team."
+            )
         team = Team("", "") if new else visit.directory.teams.get(visit.part("team"))
         if team is None:
             raise NotFound(f"there is no team {visit.part('team')[:60]}")

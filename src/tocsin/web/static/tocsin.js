@@ -69,7 +69,7 @@
   }
   function put(kept, part) {
     part.querySelectorAll("details[id]").forEach(function (one) {
-      if (one.id in kept.open && !one.querySelector("[role=alert]")) one.open = kept.open[one.id];
+      if (one.id in kept.open) one.open = kept.open[one.id] || !!one.querySelector("[role=alert]");
     });
     part.querySelectorAll("form").forEach(function (form) {
       form.querySelectorAll(FIELDS).forEach(function (field, number) {
@@ -183,8 +183,8 @@
     stream.addEventListener("open", function () {
       clearTimeout(lostAt);
       lostAt = 0;
-      if (!lost.hidden) soon();
       lost.hidden = true;
+      soon(); // what happened between the load of the page and now
     });
     stream.addEventListener("error", function () {
       var over = stream && stream.readyState === 2;
