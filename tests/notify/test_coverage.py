@@ -14,6 +14,7 @@ from tocsin.engine import commands as c
 from tocsin.incidents.directory import Directory, OrganisationSettings
 from tocsin.incidents.escalation import one_up
 from tocsin.incidents.organisation import Organisation, demo_organisation
+from tocsin.incidents.sweep import Sweep
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, WEEK, parse_instant
 from tocsin.notify import coverage
 from tocsin.notify.coverage import COMMAND, RESPOND, TOLD, missing, prove
@@ -220,7 +221,7 @@ def demands_of(policy, directory, severity, end):
     always, business = terms.hours == "always", terms.escalation.hours == "business"
     return list(
         coverage._demands(
-            policy, severity, directory, coverage.Sweep(directory), "shop", clock, {},
+            policy, severity, directory, Sweep(directory), "shop", clock, {},
             coverage._Reaches(directory, severity, usable, always, business), coverage._Reaches(directory, severity, usable, False, False),
         )
     )  # fmt: skip

@@ -18,6 +18,13 @@ def test_the_reference_is_what_the_definitions_say():
     assert made.returncode == 0, made.stderr
 
 
+def test_the_page_of_the_guides_clauses_is_what_the_marks_of_the_tests_say():
+    made = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/guide_coverage.py"), "--check"], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+
+
 def every(group, path=("tocsin",)):
     for name, command in group.commands.items():
         yield (*path, name), command

@@ -145,7 +145,7 @@ def test_the_link_in_a_page_serves_its_incidents_alone_and_ends_a_day_after_the_
     assert [one.name for one in world.engine.link(token)[1]] == ["INC-1"]
     assert not world.incident("INC-2").acknowledged_at
     world.do("anna", c.AssignRole("INC-1", "incident_commander", "anna"))
-    world.do("anna", c.Move("INC-1", "resolve", "fixed"))
+    world.do("anna", c.Move("INC-1", "resolve", "fixed", override="checked by hand"))
     world.clock.advance(23 * HOUR)
     assert world.engine.link(token)[0].person == link.person
     world.clock.advance(2 * HOUR)
@@ -238,7 +238,7 @@ def test_lowering_and_resolving_are_for_whoever_commands(world):
     world.do("hugo", c.SetSeverity("INC-1", "P2", "one bank only"))
     assert world.incident().severity == "P2"
     with pytest.raises(Forbidden, match="ask hugo"):
-        world.do("esi", c.Move("INC-1", "resolve", "fixed"))
+        world.do("esi", c.Move("INC-1", "resolve", "fixed", override="checked by hand"))
 
 
 @pytest.mark.semantics(25)

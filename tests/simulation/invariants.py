@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tocsin.drill.stage import INTEGRATION, Stage
-from tocsin.engine.work import next_due, read_incident
+from tocsin.engine.work import next_due, read_incident, self_resolve_at
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, duties, owed
 from tocsin.incidents.escalation import chain_of, next_step
-from tocsin.incidents.incident import Incident, alert_key, refold
+from tocsin.incidents.folding import refold
+from tocsin.incidents.incident import Incident, alert_key
 from tocsin.kernel.clock import MINUTE, SECOND
 from tocsin.kernel.facts import Fact, verify_chain
 from tocsin.kernel.ports import Reader, StreamRow, TimerRow
@@ -92,7 +93,7 @@ class Checker:
             free = at_rest and (timer is None or timer.lease_until <= self.stage.clock.now())
             self._duties(incident, policy, known, free)
             if free:
-                self._somebody_is_called(incident)
+                self._somebody_is_called(incident, policy)
         self._alerts(reader)
 
     def disturb(self) -> None:
@@ -242,10 +243,12 @@ class Checker:
                 return fact.recorded_at
         return None
 
-    def _somebody_is_called(self, incident: Incident) -> None:
-        """A P1 or P2 is being paged, is held by somebody, or has run out with an alarm that shows."""
+    def _somebody_is_called(self, incident: Incident, policy: Policy) -> None:
+        """A P1 or P2 is being paged, is held by somebody, has cleared, or has run out with an alarm that shows."""
         if not incident.open or incident.severity not in ("P1", "P2") or incident.holder or incident.nobody:
             return
+        if self_resolve_at(incident, policy) is not None:
+            return  # all is clear: within minutes it ends by itself, or somebody is asked
         if not any(run.state == "running" for run in incident.runs.values() if run.kind != "commander"):
             raise Broken(
                 f"a {incident.severity} is paged, acknowledged or alarmed about: nobody is called for {incident.name}"

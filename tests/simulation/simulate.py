@@ -279,7 +279,7 @@ class Simulation:
             (3, lambda: c.AssignRole(incident, r.choice(("incident_commander", "technical_lead", "communication_lead")), person)),
             (4, lambda: c.PostUpdate(incident, "we are at it")),
             (1, lambda: c.AddNote(incident, "a note", now - r.randint(0, HOUR))),
-            (6, lambda: c.Move(incident, r.choice(("identify", "monitor", "monitor", "resolve", "resolve", "close", "reopen", "false_alarm", "investigate")), "a reason", r.choice(("", "nobody is there")))),
+            (6, lambda: c.Move(incident, r.choice(("identify", "monitor", "monitor", "resolve", "resolve", "close", "reopen", "false_alarm", "investigate")), "a reason", r.choice(("", "nobody is there")), r.choice(("", "it is fine")))),
             (4, lambda: c.Protocol(incident, r.choice(("assess", "activate", "mitigate")))),
             (2, lambda: c.PageSomeone(incident, [r.choice(("cto", "on_call", "engineering_lead", person))])),
             (3, lambda: c.Merge(incident, other, "one cause")),

@@ -29,6 +29,13 @@ def test_an_alert_pages_the_person_on_call_who_acknowledges_by_link_and_resolves
         site.api("POST", "/api/v1/incidents/INC-1/commands/update", json={"text": "rolling back"}).status_code
         == 200
     )
+    early = site.api("POST", "/api/v1/incidents/INC-1/commands/move", json={"to": "resolve"})
+    assert early.status_code == 409
+    assert "validate:functional" in early.json()["allowed"]
+    for kind in ("functional", "performance", "security"):
+        site.api(
+            "POST", "/api/v1/incidents/INC-1/commands/validate", json={"kind": kind, "outcome": "passed"}
+        )
     resolved = site.api(
         "POST", "/api/v1/incidents/INC-1/commands/move", json={"to": "resolve", "reason": "rolled back"}
     )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tocsin.engine.reactions import REACTIONS
+from tocsin.engine.kinds import KINDS
 from tocsin.engine.work import Work
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
@@ -55,7 +55,7 @@ class Desk(msgspec.Struct):
         """A unit of work on incidents, in the same transaction."""
         return Work(
             self.tx, now=self.now, actor=Actor(self.principal.id, via), command_id=self.new_id(), directory=self.directory,
-            policy_of=self.policy_of, randomness=self.randomness, reactions=REACTIONS,
+            policy_of=self.policy_of, randomness=self.randomness, kinds=KINDS,
         )  # fmt: skip
 
     def put(self, value: msgspec.Struct) -> None:

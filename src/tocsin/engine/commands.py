@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -65,6 +65,7 @@ class AssignRole(Command):
     role: str
     person: str
     reason: str = ""
+    break_glass: str = ""
 
 
 class PostUpdate(Command):
@@ -99,6 +100,8 @@ class Move(Command):
     to: str
     reason: str = ""
     break_glass: str = ""
+    override: str = ""
+    """the commander's reason to go on although a check of recovery is missing"""
 
 
 class Protocol(Command):
@@ -226,6 +229,93 @@ class SendMessage(Command):
     to: str = ""
 
 
+class PlanStep(Command):
+    """A step of a plan: ``plan`` is recovery or a plan of continuity; ``outcome`` done or not_applicable (with a note)."""
+
+    verb: ClassVar[str] = "plan_step"
+    incident: str
+    plan: str
+    step: str
+    outcome: str = "done"
+    note: str = ""
+
+
+class RestoreService(Command):
+    """A service is back: ``limited`` (for a limited group of users), then ``full``; what it depends on comes first."""
+
+    verb: ClassVar[str] = "restore_service"
+    incident: str
+    service: str
+    stage: str = "limited"
+    how: str = ""
+    override: str = ""
+    """the commander's reason to go on although something stands before it"""
+
+
+class AddAction(Command):
+    """An action item: one ``owner``, a day (``due``, 0: the category's last), measurable ``criteria``.
+
+    ``category``: immediate, short_term, long_term.
+    """
+
+    verb: ClassVar[str] = "action_add"
+    incident: str
+    text: str
+    owner: str
+    criteria: str
+    category: str = "immediate"
+    due: Instant = 0
+
+
+class ReportAction(Command):
+    """How an action item stands."""
+
+    verb: ClassVar[str] = "action_report"
+    action: str
+    text: str
+
+
+class ChangeAction(Command):
+    """Another owner, day or category, with the reason."""
+
+    verb: ClassVar[str] = "action_change"
+    action: str
+    reason: str
+    owner: str = ""
+    due: Instant = 0
+    category: str = ""
+
+
+class FinishAction(Command):
+    """Its owner says that it is done; it closes by its verification."""
+
+    verb: ClassVar[str] = "action_done"
+    action: str
+    note: str = ""
+
+
+class VerifyAction(Command):
+    """Somebody else looked whether the criteria are met, and ``how``."""
+
+    verb: ClassVar[str] = "action_verify"
+    action: str
+    how: str
+    passed: bool = True
+
+
+class DropAction(Command):
+    verb: ClassVar[str] = "action_drop"
+    action: str
+    reason: str
+
+
+class ReviewPolicy(Command):
+    """The policy was reviewed; the next review counts from now."""
+
+    verb: ClassVar[str] = "policy_review"
+    note: str
+
+
 class Pause(Command):
     verb: ClassVar[str] = "pause_clock"
     incident: str
@@ -233,11 +323,92 @@ class Pause(Command):
     reason: str
 
 
+class Resume(Command):
+    """Ends a pause before its time."""
+
+    verb: ClassVar[str] = "resume_clock"
+    incident: str
+
+
 class Waive(Command):
+    """Waives a duty, by its id or its rule. What executives, customers or evidence are owed takes a second person."""
+
     verb: ClassVar[str] = "waive"
     incident: str
     duty: str
     reason: str
+
+
+class Ask(Command):
+    """Asks whoever may: ``verb_wanted`` (severity, move, merge, waive, pause_clock, assign_role) with its ``fields``."""
+
+    verb: ClassVar[str] = "ask"
+    incident: str
+    verb_wanted: str
+    fields: dict[str, Any]
+    reason: str
+
+
+class AnswerRequest(Command):
+    """Grants a request, which does what was asked for at once, or refuses it with a reason."""
+
+    verb: ClassVar[str] = "answer_request"
+    incident: str
+    request: str
+    grant: bool = True
+    reason: str = ""
+
+
+class SetServiceState(Command):
+    """A service is ``up``, ``degraded`` or ``down`` since ``at`` (0: now). Figures are computed from these intervals."""
+
+    verb: ClassVar[str] = "service_state"
+    incident: str
+    service: str
+    state: str
+    at: Instant = 0
+
+
+class Measure(Command):
+    """Records a figure: ``metric`` (response_time_p50, response_time_p95, response_time_p99, throughput, data_lost,
+    data_recovered, integration_availability), a decimal ``value``, its ``unit``, ``source`` and window.
+    """
+
+    verb: ClassVar[str] = "measure"
+    incident: str
+    metric: str
+    value: str
+    unit: str
+    source: str
+    start: Instant = 0
+    end: Instant = 0
+
+
+class AttachReport(Command):
+    """A later report of the same incident; it counts towards its impact."""
+
+    verb: ClassVar[str] = "attach_report"
+    incident: str
+    text: str
+    how: str = "user_report"
+    by: str = ""
+    service: str = ""
+
+
+class Affect(Command):
+    """These services are hit too."""
+
+    verb: ClassVar[str] = "affect"
+    incident: str
+    services: list[str]
+    reason: str = ""
+
+
+class Rename(Command):
+    verb: ClassVar[str] = "rename"
+    incident: str
+    title: str
+    summary: str = ""
 
 
 COMMANDS: dict[str, type[Command]] = {
@@ -245,6 +416,8 @@ COMMANDS: dict[str, type[Command]] = {
     for cls in (
         Declare, Acknowledge, Decline, SetSeverity, SetType, AssignRole, PostUpdate, AddNote, AddDecision, Move, Protocol,
         Milestone, Impact, AddTask, ChangeTask, PageSomeone, Merge, Split, Activate, StandUp, Validate,
-        PostMortem, DraftMessage, ApproveMessage, SendMessage, Pause, Waive,
+        PostMortem, DraftMessage, ApproveMessage, SendMessage, Pause, Resume, Waive, Ask, AnswerRequest, SetServiceState,
+        Measure, AttachReport, Affect, Rename, PlanStep, RestoreService, AddAction, ReportAction, ChangeAction, FinishAction, VerifyAction, DropAction,
+        ReviewPolicy,
     )
 }  # fmt: skip

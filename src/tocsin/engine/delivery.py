@@ -111,6 +111,8 @@ def _message(
     person = directory.people.get(row.recipient)
     zone = person.zone if person else "UTC"
     body: dict[str, Any] = decode(row.payload)
+    if "subject" in body:
+        return about_subject(row, body["subject"], public_url)
     ids = list(
         dict.fromkeys(
             [body.get("incident", ""), *(decode(other.payload)["incident"] for other in parcel.joined)]
@@ -153,6 +155,26 @@ def _message(
         row.key, row.address, words.title, words.text, words.short, row.urgency, row.effect, ack_url, first.url, words.html,
         listed[0].id, row.id, "trigger", data,
     )  # fmt: skip
+
+
+def about_subject(row: OutboxRow, subject: dict[str, Any], public_url: str) -> Message:
+    """A notice about an action item or the policy; of a restricted one it says only that there is something."""
+    title, text = str(subject["title"]), str(subject["text"])
+    if subject.get("restricted"):
+        title = title.partition(":")[0]
+        text = f"there is something for you about {title}: sign in to see it"
+    url = public_url + str(subject["path"])
+    return Message(
+        row.key,
+        row.address,
+        title,
+        f"{text}\n\n{url}",
+        f"{title}: {text}"[:140],
+        row.urgency,
+        "notice",
+        page_url=url,
+        id=row.id,
+    )
 
 
 def context_of(incident: Incident, directory: Directory, public_url: str, now: Instant) -> texts.PageContext:

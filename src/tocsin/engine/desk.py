@@ -8,15 +8,15 @@ from typing import Any
 
 import msgspec
 
+from tocsin.engine import acting, deciding, merging, promising, recording, recovering
 from tocsin.engine import commands as c
-from tocsin.engine import merging, promising
 from tocsin.engine.access import MAX_TEXT, Answer, allow, answer, load, text_of
 from tocsin.engine.reactions import assign, start_run
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f
-from tocsin.incidents.duties import owed
-from tocsin.incidents.incident import ALL_SEVERITIES, Incident, worse
+from tocsin.incidents.duties import label, owed
+from tocsin.incidents.incident import ALL_SEVERITIES, Incident, Run, worse
 from tocsin.incidents.moves import move, require_open
 from tocsin.kernel.codec import canonical, decode, encode
 from tocsin.kernel.errors import KeyReused, NotFound, Refused, Unusable
@@ -55,7 +55,9 @@ def declare(work: Work, principal: Principal, command: c.Declare) -> Answer:
         raise Unusable(
             f"there is no incident type {kind!r}; the policy has {', '.join(policy.types)}", "kind"
         )
-    services = [name for wanted in command.services if (name := service_id(work, wanted))]
+    services = [
+        name for wanted in command.services if (name := recording.known_service(work, wanted, "services"))
+    ]
     proposal = propose(
         policy,
         {
@@ -71,26 +73,19 @@ def declare(work: Work, principal: Principal, command: c.Declare) -> Answer:
         f.Declared(
             number=work.tx.next_number(series), series=series, title=text_of(command.title, "title")[:300],
             severity=severity, severity_state="confirmed" if command.severity else "proposed",
-            reason="declared so" if command.severity else proposal.reason, policy=policy_hash, rule=proposal.rule or "", kind=kind,
+            reason="declared so" if command.severity else proposal.said, policy=policy_hash, rule=proposal.rule or "", kind=kind,
             subtype=command.subtype, summary=command.summary[:MAX_TEXT], by=principal.person or principal.id,
             detected_how=command.detected_how, detected_by=command.detected_by or principal.person, services=services,
             calendar=work.directory.calendar_of(services[0]) if services else "", restricted=known.restricted, drill=command.drill,
         )
     )  # fmt: skip
+    for service in services[1:]:
+        calendar = work.directory.calendar_of(service)
+        if calendar not in incident.calendars:
+            work.record(incident, f.CalendarJoined(calendar, service))
     if principal.person:
         work.record(incident, f.MembersAdded([principal.person], "declared it"))
     return answer(incident)
-
-
-def service_id(work: Work, name: str) -> str:
-    """The id of a service by id, name or alias; raises :class:`Unusable` for one that nobody knows."""
-    service = work.directory.service(name)
-    if service is None:
-        raise Unusable(
-            f"there is no service {name[:60]!r}; known: {', '.join(list(work.directory.services)[:20])}",
-            "services",
-        )
-    return service.id
 
 
 def check_severity(severity: str) -> str:
@@ -113,24 +108,50 @@ def acknowledge(work: Work, principal: Principal, command: c.Acknowledge) -> Ans
     incident = load(work, principal, command.incident, "acknowledge")
     require_open(incident, "acknowledge")
     person = principal.person or principal.id
-    runs = [
-        run.id for run in incident.runs.values()
-        if run.state == "running" and (run.kind != "commander" or person in run.paged)
-    ]  # fmt: skip
+    runs = answerable(work, incident, person)
     if not runs and incident.holder:
         if incident.holder != person and person not in incident.members:
             work.record(incident, f.MembersAdded([person], "joined"))
         return answer(incident) | {"message": f"{work.directory.name(incident.holder)} has it already"}
     work.record(incident, f.Acknowledged(person, work.actor.via, runs, command.note[:500]))
-    return answer(incident) | {"message": "acknowledged"}
+    return answer(incident) | {"message": "you have it"}
+
+
+def answerable(work: Work, incident: Incident, person: str) -> list[str]:
+    """The running escalations that an acknowledgement by ``person`` stops.
+
+    Those that paged them. Whoever was not paged answers for their own team, and where nobody has it yet, for the
+    responders called first. The commander's page is answered by whom it paged alone.
+    """
+    running = [run for run in incident.runs.values() if run.state == "running"]
+    mine = [run.id for run in running if person in run.paged]
+    responders = [run for run in running if run.kind == "responders"]
+    if any(run.id in mine for run in responders) or (
+        mine and all(incident.runs[run].kind == "commander" for run in mine)
+    ):
+        return mine
+
+    def of_my_team(run: Run) -> bool:
+        team, _ = work.directory.answering_team(service=run.service, policy=run.escalation_policy)
+        return team is not None and person in team.members
+
+    theirs = [run.id for run in responders if of_my_team(run)]
+    if not mine and not theirs and not incident.holder:
+        theirs = [run.id for run in responders[:1]]
+    return [*mine, *theirs]
 
 
 def decline(work: Work, principal: Principal, command: c.Decline) -> Answer:
-    """*Can't take it*: escalates now."""
+    """*Can't take it*: escalates now. Whoever has nothing to pass on is told who has it."""
     incident = load(work, principal, command.incident, "decline")
     require_open(incident, "decline")
-    work.record(incident, f.Declined(principal.person, command.reason[:500]))
-    return answer(incident)
+    person = principal.person
+    paged = any(run.state == "running" and person in run.paged for run in incident.runs.values())
+    if incident.holder and incident.holder != person and not paged:
+        name = work.directory.name(incident.holder)
+        return answer(incident) | {"message": f"{name} has it; there is nothing to pass on"}
+    work.record(incident, f.Declined(person, command.reason[:500]))
+    return answer(incident) | {"message": "passed on"}
 
 
 def set_severity(work: Work, principal: Principal, command: c.SetSeverity) -> Answer:
@@ -174,6 +195,8 @@ def set_type(work: Work, principal: Principal, command: c.SetType) -> Answer:
 def assign_role(work: Work, principal: Principal, command: c.AssignRole) -> Answer:
     """Gives or hands over a role."""
     incident = load(work, principal, command.incident, "assign_role")
+    if command.role == "incident_commander":
+        allow(work, principal, "hand_over_command", incident, command.break_glass)
     require_open(incident, "assign_role")
     if command.role not in work.policy(incident).roles:
         raise Unusable(
@@ -233,11 +256,13 @@ def change_status(work: Work, principal: Principal, command: c.Move) -> Answer:
         work.record(incident, f.Reopened(text_of(command.reason, "reason"), True, away))
         return answer(incident)
     if command.to == "close":
-        open_duties = [duty.rule for duty in owed(incident, work.policy(incident))]
+        open_duties = [label(duty) for duty in owed(incident, work.policy(incident))]
         if open_duties:
             raise Refused(
                 f"{incident.name} still owes {', '.join(open_duties)}; meet or waive them before it is closed"
             )
+    if command.to in ("resolve", "close"):
+        promising.gate(work, principal, incident, command.to, command.override)
     reason = text_of(command.reason, "reason") if command.to == "false_alarm" else command.reason[:2000]
     work.record(incident, f.StatusChanged(incident.status, after, reason))
     if after == "false_alarm":
@@ -254,24 +279,9 @@ def protocol(work: Work, principal: Principal, command: c.Protocol) -> Answer:
             f"{command.step!r} is no step that is marked by hand; use assess, activate or mitigate", "step"
         )
     if command.step not in incident.protocol:
+        if command.step == "activate":
+            promising.widens(work, incident)
         work.record(incident, f.ProtocolStepDone(command.step, command.how[:500]))
-    return answer(incident)
-
-
-def milestone(work: Work, principal: Principal, command: c.Milestone) -> Answer:
-    incident = load(work, principal, command.incident, "milestone")
-    names = ("impact_began", "detected", "contained", "mitigated", "resolved")
-    if command.name not in names:
-        raise Unusable(f"{command.name!r} is no milestone; use {', '.join(names)}", "name")
-    if command.at > work.now:
-        raise Unusable("a milestone cannot lie in the future", "at")
-    work.record(incident, f.MilestoneSet(command.name, command.at, command.how[:500], principal.person))
-    return answer(incident)
-
-
-def impact(work: Work, principal: Principal, command: c.Impact) -> Answer:
-    incident = load(work, principal, command.incident, "impact")
-    work.record(incident, f.ImpactSet(command.values))
     return answer(incident)
 
 
@@ -339,22 +349,23 @@ def pause(work: Work, principal: Principal, command: c.Pause) -> Answer:
     return answer(incident)
 
 
-def waive(work: Work, principal: Principal, command: c.Waive) -> Answer:
-    incident = load(work, principal, command.incident, "waive")
-    duty = next(
-        (one for one in owed(incident, work.policy(incident)) if command.duty in (one.id, one.rule)), None
-    )
-    if duty is None:
-        raise NotFound(f"{incident.name} owes no {command.duty[:40]}")
-    work.record(incident, f.DutyWaived(duty.id, duty.rule, text_of(command.reason, "reason")))
+def resume(work: Work, principal: Principal, command: c.Resume) -> Answer:
+    """Lets paused clocks run again."""
+    incident = load(work, principal, command.incident, "resume_clock")
+    if incident.paused_until:
+        work.record(incident, f.ClockResumed(f"resumed by {work.directory.name(principal.person)}"))
     return answer(incident)
 
 
 HANDLERS: dict[type[c.Command], Callable[[Work, Principal, Any], Answer]] = {
     c.Declare: declare, c.Acknowledge: acknowledge, c.Decline: decline, c.SetSeverity: set_severity, c.SetType: set_type,
     c.AssignRole: assign_role, c.PostUpdate: post_update, c.AddNote: add_note, c.AddDecision: add_decision,
-    c.Move: change_status, c.Protocol: protocol, c.Milestone: milestone, c.Impact: impact, c.AddTask: add_task,
+    c.Move: change_status, c.Protocol: protocol, c.Milestone: recording.milestone, c.Impact: recording.impact, c.AddTask: add_task,
     c.ChangeTask: change_task, c.PageSomeone: page_someone, c.Merge: merging.merge, c.Split: merging.split, c.Activate: promising.activate,
     c.StandUp: promising.stand_up, c.Validate: promising.validate, c.PostMortem: promising.post_mortem, c.DraftMessage: promising.draft,
-    c.ApproveMessage: promising.approve, c.SendMessage: promising.send, c.Pause: pause, c.Waive: waive,
+    c.ApproveMessage: promising.approve, c.SendMessage: promising.send, c.Pause: pause, c.Resume: resume,
+    c.Waive: deciding.waive, c.Ask: deciding.ask, c.SetServiceState: recording.service_state, c.Measure: recording.measure,
+    c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename,
 }  # fmt: skip
+HANDLERS.update(acting.HANDLERS)
+HANDLERS[c.AnswerRequest] = deciding.decide(HANDLERS)

@@ -13,9 +13,20 @@ import structlog
 
 from tocsin.alerts.shape import Alert, Change
 from tocsin.alerts.silences import Maintenance, Silence
-from tocsin.engine import delivery, desk, heartbeats, receiving, sealing, silencing
+from tocsin.engine import (
+    acting,
+    delivery,
+    desk,
+    figures,
+    foreseeing,
+    governing,
+    heartbeats,
+    receiving,
+    sealing,
+    silencing,
+)
 from tocsin.engine.commands import Command
-from tocsin.engine.reactions import REACTIONS
+from tocsin.engine.kinds import KINDS
 from tocsin.engine.receiving import Integration, Outcome
 from tocsin.engine.ticking import tick
 from tocsin.engine.work import Work, find_row, read_incident
@@ -30,7 +41,6 @@ from tocsin.kernel.errors import DeliveryFailed, FromTheFuture, NotFound, Tocsin
 from tocsin.kernel.facts import SYSTEM, Actor, Fact
 from tocsin.kernel.ports import (
     Channel,
-    DocumentRow,
     OutboxRow,
     Reader,
     RecordRow,
@@ -40,8 +50,11 @@ from tocsin.kernel.ports import (
     Transaction,
 )
 from tocsin.kernel.randomness import Randomness, token, ulid
+from tocsin.learn.metrics import Figure
+from tocsin.learn.score import Kept
 from tocsin.notify.backoff import next_attempt
-from tocsin.policy.load import policy_from_bytes, policy_hash
+from tocsin.notify.examine import findings
+from tocsin.policy.load import policy_from_bytes
 from tocsin.policy.model import Policy
 
 T = TypeVar("T")
@@ -82,9 +95,13 @@ class Engine:
         self._policies: dict[str, Policy] = {}
         self._in_force: tuple[int, str] = (-1, "")
         self._lock = threading.Lock()
+        self._scores = figures.Scores()
         self.poisoned: dict[str, str] = {}
         self.timers: dict[str, Callable[[Work, str], object]] = {
             "incident": self._tick,
+            "action": acting.tick_action,
+            "policy": acting.tick_policy,
+            "gaps": foreseeing.foresee,
             "expiry": lambda unit, key: receiving.expire(unit),
             "quiet": self._quiet_over,
             "seal": lambda unit, key: sealing.seal(unit, self.secret),
@@ -134,20 +151,26 @@ class Engine:
 
     def seed_policy(self, text: str, who: str = "tocsin") -> str:
         """Puts the first policy in force where there is none; answers its hash. A differing file is not applied."""
+        return self.store.write(lambda tx: governing.seed(self.work(tx, Actor("tocsin", "start")), text, who))
 
-        def work(tx: Transaction) -> str:
-            current = tx.document("policy", "policy")
-            if current is not None:
-                return current.hash
-            digest = policy_hash(text)
-            tx.put_document(
-                DocumentRow(
-                    "policy", "policy", 1, digest, text.encode(), self.clock.now(), who, "first start", True
-                )
+    def look_at_policy(
+        self, text: str, filename: str = "policy.yaml", *, weeks: int = 4
+    ) -> governing.Preview:
+        """What applying ``text`` would mean: findings, the proof with the people there are, and what changes for whom."""
+        actor = Actor("tocsin", "look")
+        policy, preview = self.store.write(lambda tx: governing.look(self.work(tx, actor), text, filename))
+        preview.findings, _ = findings(policy, self.directory(), self.clock.now(), weeks, self.channels)
+        return preview
+
+    def apply_policy(
+        self, principal: Principal, text: str, preview: governing.Preview, *, adopt: bool = False, force: str = "", via: str = "api"
+    ) -> list[str]:  # fmt: skip
+        """Puts a text in force as it was looked at; see :func:`tocsin.engine.governing.apply`."""
+        return self.store.write(
+            lambda tx: governing.apply(
+                self.work(tx, Actor(principal.id, via)), principal, text, preview, adopt=adopt, force=force
             )
-            return digest
-
-        return self.store.write(work)
+        )
 
     def put_records(self, rows: Sequence[RecordRow]) -> None:
         """Writes live records; open incidents decide anew what they owe."""
@@ -161,6 +184,25 @@ class Engine:
 
         self.store.write(work)
 
+    def figures(self, principal: Principal, start: Instant, end: Instant) -> figures.Figures:
+        """How promises were kept and what types are judged by, over the incidents opened between two instants."""
+        now, services = self.clock.now(), len(self.directory().services)
+        return self.store.read(
+            lambda r: figures.figures(r, principal, start, end, self.policy_of, now, self._scores, services)
+        )
+
+    def score_of(self, principal: Principal, reference: str) -> tuple[list[Kept], Figure]:
+        """How the promises of one incident were kept, and its primary metric."""
+        now = self.clock.now()
+
+        def work(reader: Reader) -> tuple[list[Kept], Figure]:
+            row = find_row(reader, reference)
+            incident = read_incident(reader, row)
+            self._visible(principal, incident)
+            return figures.own(reader, row, incident, self.policy_of, now, self._scores)
+
+        return self.store.read(work)
+
     # commands and reading
 
     def work(self, tx: Transaction, actor: Actor, command_id: str = "") -> Work:
@@ -168,7 +210,7 @@ class Engine:
         now = self.clock.now()
         return Work(
             tx, now=now, actor=actor, command_id=command_id, directory=self.directory(tx),
-            policy_of=self.policy_of, randomness=self.randomness, reactions=REACTIONS,
+            policy_of=self.policy_of, randomness=self.randomness, kinds=KINDS,
         )  # fmt: skip
 
     def execute(

@@ -22,7 +22,7 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
         raise Refused(f"{source.name} is restricted and never merges into an open incident")
     move(source, "merge")
     require_open(target, "merge")
-    told = [person for person in source.everybody_told if person not in target.everybody_told]
+    told = source.everybody_told
     keys = [(a.ref.integration, a.ref.key) for a in source.alerts.values()]
     cleared = [(a.ref.integration, a.ref.key) for a in source.alerts.values() if a.cleared_at]
     raises = worse(source.severity, target.severity)
@@ -41,6 +41,7 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
                 "raised",
                 f"merged with {source.name}",
                 source.severity_state,
+                source.rule,
             ),
         )
     work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
@@ -115,5 +116,15 @@ def _part(work: Work, before: Incident, after: Incident, keys: list[str], reason
     work.record(after, f.SplitFrom(before.id, before.name, references, said))
     if cleared:
         work.record(after, f.AlertsCleared(cleared))
+    merged = before.before_merge.get(after.id)
     work.record(before, f.SplitOff(after.id, after.name, pairs, said))
+    if (
+        merged is not None
+        and before.severity_reason == f"merged with {after.name}"
+        and merged[2] != before.severity
+    ):
+        work.record(
+            before,
+            f.SeverityChanged(before.severity, merged[2], "lowered", f"{after.name} was split off: {merged[4]}", merged[3], merged[5]),
+        )  # fmt: skip
     work.tx.move_alerts(before.id, after.id, pairs)

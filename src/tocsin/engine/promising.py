@@ -12,7 +12,7 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.duties import owed
 from tocsin.incidents.incident import Incident, Outgoing
 from tocsin.incidents.moves import require_open
-from tocsin.incidents.promises import LEARNING
+from tocsin.incidents.promises import GATES, LEARNING
 from tocsin.kernel.errors import Forbidden, NotFound, Refused, Unusable
 
 VALIDATIONS = ("functional", "performance", "security", "limited_users")
@@ -24,8 +24,19 @@ def activate(work: Work, principal: Principal, command: c.Activate) -> Answer:
     incident = load(work, principal, command.incident, "step")
     require_open(incident, "activate")
     if "activate" not in incident.protocol:
+        widens(work, incident)
         call_team(work, incident)
     return answer(incident)
+
+
+def widens(work: Work, incident: Incident) -> None:
+    """Refuses to widen the response before scope and impact were looked at, where the severity does not call at once."""
+    at_once = work.policy(incident).severity(incident.severity).activate_team == "at_once"
+    if not at_once and "assess" not in incident.protocol:
+        raise Refused(
+            f"scope and impact of {incident.name} come first: confirm or set the severity, or mark assess as done",
+            ["severity", "protocol:assess"],
+        )
 
 
 def stand_up(work: Work, principal: Principal, command: c.StandUp) -> Answer:
@@ -49,6 +60,44 @@ def validate(work: Work, principal: Principal, command: c.Validate) -> Answer:
     note = command.note[:5000] if command.outcome == "passed" else text_of(command.note, "note")[:5000]
     work.record(incident, f.ValidationDone(command.kind, command.outcome, note))
     return answer(incident)
+
+
+def down_on_record(incident: Incident) -> list[str]:
+    """Services that are down or degraded by the last word on record."""
+    last: dict[str, str] = {}
+    for service, state, _ in sorted(incident.service_states, key=lambda one: one[2]):
+        last[service] = state
+    return [service for service, state in last.items() if state != "up"]
+
+
+def gate(work: Work, principal: Principal, incident: Incident, verb: str, override: str) -> None:
+    """Refuses to resolve or close while the validation that the policy demands is missing.
+
+    The commander may go on all the same, with a reason that the timeline keeps.
+    """
+    wanted = work.policy(incident).validation_gates(incident.severity, incident.kind)
+    if wanted != ("resolved" if verb == "resolve" else "closed"):
+        return
+    shown = {
+        kind for kind, one in incident.validations.items() if one.outcome in ("passed", "not_applicable")
+    }
+    missing = [kind for kind in GATES if kind not in shown]
+    down = [
+        work.directory.services[name].name
+        for name in down_on_record(incident)
+        if name in work.directory.services
+    ]
+    missing += [f"{name} up again" for name in down]
+    if not missing or "validation" in incident.overridden:
+        return
+    if override.strip():
+        work.record(incident, f.GateOverridden("validation", missing, text_of(override, "override")))
+        return
+    raise Refused(
+        f"{incident.name} is not validated yet: {', '.join(missing)} missing or failed. Record the checks "
+        "(passed, or not applicable with a reason), or go on with a reason of the commander's.",
+        [f"validate:{kind}" for kind in missing],
+    )
 
 
 def post_mortem(work: Work, principal: Principal, command: c.PostMortem) -> Answer:
@@ -100,7 +149,7 @@ def send(work: Work, principal: Principal, command: c.SendMessage) -> Answer:
             f"this message waits for the approval of the {approver}; have it approved, then send it"
         )
     if message.state == "approved":
-        work.record(incident, f.MessageSent(message.id, message.channel, command.to[:1000]))
+        work.record(incident, f.MessageSent(message.id, message.channel, text_of(command.to, "to")[:1000]))
     return answer(incident)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tocsin.catalogue.people import Contact
-from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, watch_key
+from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stands_down, watch_key
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, owed
-from tocsin.incidents.escalation import LATE, Due, chain_of, next_step
+from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
 from tocsin.incidents.incident import Incident, Run
+from tocsin.incidents.plans import begins
+from tocsin.incidents.roles import attendees, proposals
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import OutboxRow
@@ -51,24 +53,19 @@ def activate(work: Work, incident: Incident) -> None:
 
 def call_team(work: Work, incident: Incident) -> None:
     """Activates the response team: whoever is proposed for a role hears of it, and the step of the protocol is done."""
-    policy = work.policy(incident)
-    service = incident.services[0] if incident.services else ""
-    proposed: list[str] = []
-    people: dict[str, None] = {}
-    for role in policy.roles:
-        if role == "incident_commander" or role in incident.roles:
-            continue
-        found = work.directory.resolve(role, work.now, service=service, policy=incident.escalation_policy)
-        for person in found.people[:1]:
-            if not any(person in run.paged for run in incident.runs.values()):
-                people[person] = None
-            proposed.append(f"{role.replace('_', ' ')}: {work.directory.name(person)}")
+    found = proposals(incident, work.policy(incident), work.directory, work.now)
+    paged = incident.everybody_paged
+    people = dict.fromkeys(person for person in found.values() if person not in paged)
+    proposed = [f"{role.replace('_', ' ')}: {work.directory.name(person)}" for role, person in found.items()]
     said = "; ".join(proposed) or "nobody is proposed for any role"
     work.record(incident, f.ProtocolStepDone("activate", said))
     if people:
         work.record(
             incident,
-            f.Told("response team", list(people), f"team:{incident.acknowledge_from}", said, "you are proposed for the response team", True),
+            f.Told(
+                "response team", list(people), f"team:{incident.acknowledge_from}", said, "you are proposed for the response team",
+                quiet=incident.severity != "P1",
+            ),
         )  # fmt: skip
 
 
@@ -145,27 +142,28 @@ def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None
             continue
         people.update(dict.fromkeys(found.people))
         reasons.append(f"{target.replace('_', ' ')}: {found.reason}")
+    willing = [person for person in people if person not in incident.declined]
+    others = any(person not in incident.declined for person in run.paged)
+    if len(willing) < len(people) and (willing or others):
+        away = [work.directory.name(person) for person in people if person not in willing]
+        reasons.append(f"not {', '.join(away)}, who cannot take it")
+        people = dict.fromkeys(willing)
     reason = "; ".join(reasons)
     if not people:
         work.record(incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason))
         return
-    again = "paged again, nobody has acknowledged: " if due.round > run.round else ""
-    work.record(
-        incident,
-        page(
-            work,
-            incident,
-            run,
-            due.step,
-            due.round,
-            list(people),
-            list(due.targets),
-            again + reason,
-            late,
-            due.quiet,
-            due.at,
-        ),
-    )
+    unanswered = "no commander has taken it" if run.kind == "commander" else "nobody has acknowledged"
+    again = f"paged again, {unanswered}: " if due.round > run.round else ""
+    turns = {
+        target: found.people[0]
+        for target, found in meant
+        if is_turn(target) and found.people and not found.anyway
+    }
+    taken = page(
+        work, incident, run, due.step, due.round, list(people), list(due.targets), again + reason, late, due.quiet, due.at
+    )  # fmt: skip
+    taken.turns = turns
+    work.record(incident, taken)
 
 
 def page(
@@ -206,9 +204,17 @@ def send_pages(work: Work, incident: Incident, body: f.Paged, fact_id: str) -> N
                     attempt.contact,
                     start,
                     body.run,
-                    {"run": body.run, "step": body.step, "round": body.round},
+                    {"run": body.run, "step": body.step, "round": body.round, "quiet": body.quiet},
                 )
             )
+
+
+def in_hours(work: Work, incident: Incident, contact: Contact) -> Instant:
+    """From when ``contact`` may be used: what interrupts waits for business hours where the severity keeps them."""
+    policy = work.policy(incident)
+    if not contact.interrupts or policy.severity(incident.severity).hours != "business":
+        return work.now
+    return calendar_of(incident, policy).in_hours(work.now)
 
 
 def message(
@@ -246,9 +252,9 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
                     "notice",
                     person_id,
                     attempt.contact,
-                    work.now + attempt.after,
+                    max(work.now + attempt.after, in_hours(work, incident, attempt.contact)),
                     f"notice:{body.kind}",
-                    {"notice": body.kind, "text": body.text, "reason": body.reason},
+                    {"notice": body.kind, "text": body.text, "reason": body.reason, "quiet": body.quiet},
                 )
             )
 
@@ -271,36 +277,39 @@ def tell_at_open(work: Work, incident: Incident) -> None:
     reason = f"{incident.severity} {incident.severity_state}" + (
         "" if people else "; nobody holds these posts"
     )
-    work.record(incident, f.Told(audience, list(dict.fromkeys(people)), kind, reason))
+    work.record(
+        incident, f.Told(audience, list(dict.fromkeys(people)), kind, reason, quiet=not notice.interrupts)
+    )
 
 
 def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact_id: str) -> None:
     """Raising pages anew, the holder first; lowering withdraws what waits and tells everybody already told."""
+    if incident.paused_until and not work.policy(incident).severity(incident.severity).pausable:
+        work.record(incident, f.ClockResumed(f"the clocks of a {incident.severity} never pause"))
     if body.direction == "raised":
-        before = [
-            person for run in incident.runs.values() if run.state == "acknowledged" for person in run.paged
-        ]
+        first = [incident.last_holder] if incident.last_holder else []
         stop_runs(work, incident, "the severity was raised; paging begins anew")
-        start_responders(work, incident, f"raised to {body.after}: {body.reason}", first=before[:1])
+        start_responders(work, incident, f"raised to {body.after}: {body.reason}", first=first)
         start_commander(work, incident, f"raised to {body.after}")
+        if incident.commander:
+            said = f"raised from {body.before} to {body.after}"
+            work.record(
+                incident, f.Told("commander", [incident.commander], f"raised:{fact_id}", body.reason, said)
+            )
     elif body.direction == "lowered":
         work.withdraw(incident)
         told = incident.everybody_told
         if told:
+            said = f"lowered from {body.before} to {body.after}"
             work.record(
-                incident,
-                f.Told(
-                    "everybody told",
-                    told,
-                    f"lowered:{body.after}:{fact_id}",
-                    body.reason,
-                    f"lowered from {body.before} to {body.after}",
-                ),
+                incident, f.Told("everybody told", told, f"lowered:{body.after}:{fact_id}", body.reason, said)
             )
-        running = any(run.state == "running" for run in incident.runs.values())
+        kinds = {run.kind for run in incident.runs.values() if run.state == "running"}
         stop_runs(work, incident, f"the severity was lowered to {body.after}")
-        if running and not incident.holder:
+        if kinds and not incident.holder:
             start_responders(work, incident, f"lowered to {body.after}, nobody has acknowledged")
+        if "commander" in kinds:
+            start_commander(work, incident, f"lowered to {body.after}, no commander has taken it")
     activate(work, incident)
     tell_at_open(work, incident)
 
@@ -314,27 +323,21 @@ def stop_runs(work: Work, incident: Incident, reason: str) -> None:
 
 
 def after_acknowledged(work: Work, incident: Incident, body: f.Acknowledged, fact_id: str) -> None:
-    """Stops what still waits, tells the others paged, and fills the commander's seat for the time being."""
-    others: dict[str, None] = {}
-    commander = False
+    """Stops what still waits, tells everybody else who was paged, and fills the commander's seat for the time being."""
+    kinds = {incident.runs[run_id].kind for run_id in body.runs}
     for run_id in body.runs:
-        run = incident.runs[run_id]
         work.withdraw(incident, tag=run_id)
-        commander = commander or (run.kind == "commander" and body.person in run.paged)
-        others.update(dict.fromkeys(person for person in run.paged if person != body.person))
-    if others:
-        name = work.directory.name(body.person)
-        work.record(
-            incident,
-            f.Told(
-                "others paged",
-                list(others),
-                f"acknowledged:{fact_id}",
-                f"{name} acknowledged",
-                f"{name} has it",
-            ),
-        )
-    if commander:
+    if kinds != {"commander"}:
+        others = [person for person in incident.everybody_paged if person != body.person]
+        if others:
+            name = work.directory.name(body.person)
+            reason, said = f"{name} acknowledged", f"{name} has it"
+            work.record(incident, f.Told("others paged", others, f"acknowledged:{fact_id}", reason, said))
+    answered = any(
+        incident.runs[run_id].kind == "commander" and body.person in incident.runs[run_id].paged
+        for run_id in body.runs
+    )
+    if answered:
         assign(work, incident, "incident_commander", body.person, acting=False)
     elif "incident_commander" not in incident.roles:
         assign(work, incident, "incident_commander", body.person, acting=True)
@@ -359,78 +362,106 @@ def assign(
                 work.record(incident, f.RunStopped(run.id, "a commander is assigned"))
 
 
-def page_again(
-    work: Work, incident: Incident, body: f.AcknowledgementLapsed | f.Declined, fact_id: str
-) -> None:
-    """A lapse pages its holder and the secondary; *can't take it* escalates at once to the next in the chain."""
-    if isinstance(body, f.AcknowledgementLapsed):
-        first = [
-            body.person,
-            *work.directory.resolve(
-                "secondary", work.now, service=incident.services[0] if incident.services else ""
-            ).people,
-        ]
-        start_responders(
-            work, incident, f"the acknowledgement lapsed: {body.reason}", first=list(dict.fromkeys(first))
-        )
-        return
-    for run in list(incident.runs.values()):
-        if body.person in run.paged and run.state == "running":
-            work.withdraw(incident, tag=run.id, recipient=body.person)
-            following = next_step(
-                run,
-                chain_of(run, work.policy(incident), work.directory),
-                calendar_of(incident, work.policy(incident)),
-            )
-            if following is not None:
-                _take(work, incident, run, following, 0)
-            return
+def page_again(work: Work, incident: Incident, body: f.AcknowledgementLapsed, fact_id: str) -> None:
+    """A lapse pages its holder and the secondary."""
+    first = [body.person, *_secondary(work, incident)]
+    start_responders(
+        work, incident, f"the acknowledgement lapsed: {body.reason}", first=list(dict.fromkeys(first))
+    )
+
+
+def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> None:
+    """*Can't take it*: whoever comes next is paged at once, and an acting commander is none any more."""
+    if incident.acting_commander == body.person:
+        work.record(incident, f.RoleReleased("incident_commander", body.person))
+    name = work.directory.name(body.person)
+    policy = work.policy(incident)
+    mine = [run for run in incident.runs.values() if run.state == "running" and body.person in run.paged]
+    for run in mine:
+        work.withdraw(incident, tag=run.id, recipient=body.person)
+        following = next_step(run, chain_of(run, policy, work.directory), calendar_of(incident, policy))
+        if following is not None:
+            _take(work, incident, run, following, 0)
+        elif run.kind == "manual":
+            work.record(incident, f.RunStopped(run.id, f"{name} can't take it"))
+            told = [who for who in (incident.commander or incident.acting_commander, incident.holder) if who]
+            if told:
+                work.record(
+                    incident,
+                    f.Told("who asked", list(dict.fromkeys(told)), f"declined:{fact_id}", body.reason, f"{name} can't take it"),
+                )  # fmt: skip
+    if not mine and not incident.holder:
+        others = [person for person in _secondary(work, incident) if person != body.person]
+        start_responders(work, incident, f"{name} can't take it", first=others)
+
+
+def _secondary(work: Work, incident: Incident) -> tuple[str, ...]:
     service = incident.services[0] if incident.services else ""
-    secondary = [
-        person
-        for person in work.directory.resolve("secondary", work.now, service=service).people
-        if person != body.person
-    ]
-    start_responders(work, incident, f"{work.directory.name(body.person)} can't take it", first=secondary)
+    found = work.directory.resolve("secondary", work.now, service=service, policy=incident.escalation_policy)
+    return found.people
 
 
 def after_joined(
     work: Work, incident: Incident, body: f.AlertsAttached | f.AlertsRefired, fact_id: str
 ) -> None:
-    """Joining never hides: another escalation policy pages its own people, joining one in monitoring pages again."""
-    if incident.status == "monitoring":
-        start_responders(work, incident, "an alert joined while monitoring")
+    """Joining never hides: what fires while nobody holds it pages, and another team's alert pages its own people."""
+    if not incident.open or not incident.runs:
         return
-    paged = {run.escalation_policy for run in incident.runs.values()}
-    for ref in body.alerts:
-        if ref.policy and ref.policy not in paged and incident.runs:
-            paged.add(ref.policy)
+    running = any(run.kind == "responders" and run.state == "running" for run in incident.runs.values())
+    first = body.alerts[0].summary if body.alerts else "an alert"
+    if incident.status == "monitoring" and not running:
+        start_responders(work, incident, f"it fires while it is being monitored: {first}")
+    elif not incident.holder and not running:
+        start_responders(work, incident, f"it fires again: {first}")
+        start_commander(work, incident, "it fires again")
+        tell_at_open(work, incident)
+    page_other_teams(work, incident, body.alerts)
+
+
+def page_other_teams(work: Work, incident: Incident, alerts: list[f.AlertRef]) -> None:
+    """Pages the people of every team whose alerts are among ``alerts`` and that was not paged yet; its hours count too."""
+
+    def whose(service: str, policy: str) -> tuple[str, str]:
+        team, _ = work.directory.answering_team(service=service, policy=policy)
+        named = work.directory.escalation_policy_for(service=service, policy=policy)
+        return team.id if team else "", named.id if named else ""
+
+    asked = {
+        whose(run.service, run.escalation_policy)
+        for run in incident.runs.values()
+        if run.kind == "responders"
+    }
+    for ref in alerts:
+        calendar = work.directory.calendar_of(ref.service)
+        if ref.service and calendar not in incident.calendars:
+            work.record(incident, f.CalendarJoined(calendar, ref.service))
+        theirs = whose(ref.service, ref.policy)
+        if (ref.policy or ref.service) and theirs not in asked:
+            asked.add(theirs)
             start_responders(
-                work,
-                incident,
-                f"an alert of another escalation policy joined: {ref.summary}",
-                policy=ref.policy,
-                service=ref.service,
-            )
+                work, incident, f"an alert of another team joined: {ref.summary}", policy=ref.policy, service=ref.service
+            )  # fmt: skip
 
 
 def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id: str) -> None:
-    """All clear before the page left withdraws it; after, those paged are told."""
-    if not counts_as_clear(incident, work.policy(incident)) or incident.acknowledged_at or not incident.open:
+    """All clear: pages that have not left are withdrawn, those whom one reached are told, and nobody else is paged
+    where it will end by itself. What must not end by itself goes on paging until somebody has it."""
+    policy = work.policy(incident)
+    if not counts_as_clear(incident, policy) or not incident.open:
         return
-    work.withdraw(incident)
-    paged = [person for run in incident.runs.values() for person in run.paged]
-    if paged:
+    if not incident.acknowledged_at:
+        reached = work.reached(incident)
+        work.withdraw(incident)
+        if stands_down(incident, policy):
+            stop_runs(work, incident, "all alerts cleared")
+    else:
+        reached = [who for who in (incident.holder, incident.commander or incident.acting_commander) if who]
+    people = list(dict.fromkeys(reached))
+    if people:
         work.record(
             incident,
-            f.Told(
-                "people paged",
-                list(dict.fromkeys(paged)),
-                f"cleared:{fact_id}",
-                "all alerts cleared",
-                "it cleared",
-            ),
-        )
+            f.Told("people paged", people, f"cleared:{fact_id}", "all alerts cleared", "it cleared", quiet=bool(incident.acknowledged_at)),
+        )  # fmt: skip
 
 
 def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id: str) -> None:
@@ -450,10 +481,21 @@ def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id:
 
 
 def after_reopened(work: Work, incident: Incident, body: f.Reopened, fact_id: str) -> None:
-    """Reopening pages again."""
+    """Reopening pages again, calls what the severity wants at once, and tells everybody who heard that it was over."""
+    told = incident.everybody_told
     start_responders(work, incident, f"reopened: {body.reason}")
-    if incident.severity in ("P1", "P2"):
-        start_commander(work, incident, "reopened")
+    start_commander(work, incident, "reopened")
+    activate(work, incident)
+    paged = incident.everybody_paged
+    others = [person for person in told if person not in paged or not _paged_now(incident, person, work.now)]
+    if others:
+        work.record(
+            incident, f.Told("everybody told", others, f"reopened:{fact_id}", body.reason, "it is open again")
+        )
+
+
+def _paged_now(incident: Incident, person: str, now: Instant) -> bool:
+    return any(run.paged.get(person) == now for run in incident.runs.values())
 
 
 def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: str) -> None:
@@ -465,26 +507,72 @@ def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: st
     run = incident.runs.get(body.run)
     if body.kind == "page" and (not incident.open or run is None or run.state != "running"):
         return
-    contact = next_contact(person, incident.failed.get(body.person, []))
+    payload = decode(row.payload)
+    failed = incident.failed.get(body.person, [])
+    if payload.get("quiet"):  # what was to interrupt nobody does not begin to because a provider is away
+        failed = [*failed, *(contact.id for contact in person.contacts if contact.interrupts)]
+    contact = next_contact(person, failed)
     if contact is not None:
         kept = {
-            name: value for name, value in decode(row.payload).items() if name not in ("incident", "fact", "contact", "kind")
-        }  # fmt: skip
-        work.send(message(work, incident, fact_id, body.kind, body.person, contact, work.now, row.tag, kept))
+            name: value
+            for name, value in payload.items()
+            if name not in ("incident", "fact", "contact", "kind")
+        }
+        asked_for = run is not None and run.kind == "manual"
+        start = work.now if asked_for else in_hours(work, incident, contact)
+        work.send(message(work, incident, fact_id, body.kind, body.person, contact, start, row.tag, kept))
+
+
+def after_learned(work: Work, incident: Incident, body: f.PostMortemStepDone, fact_id: str) -> None:
+    """Who must be at the post-mortem meeting hears when it is booked."""
+    if body.step == "meeting_booked":
+        people = list(
+            dict.fromkeys(attendees(incident, work.policy(incident), work.directory, work.now).values())
+        )
+        if people:
+            said = f"the post-mortem meeting of {incident.name} is booked: {body.note or 'see the incident'}"
+            work.record(
+                incident,
+                f.Told(
+                    "post-mortem meeting", people, f"meeting:{fact_id}", "you are needed there", said, True
+                ),
+            )
+
+
+def begin_continuity(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
+    """Plans that keep the business going begin as soon as what they stand in for is hit."""
+    terms = work.policy(incident).continuity
+    for name, begun_by in (terms.plans if terms else {}).items():
+        if name not in incident.plans:
+            reason = begins(begun_by, incident, work.directory.services)
+            if reason:
+                work.record(incident, f.ContinuityBegun(name, reason))
+
+
+def after_told_outside(
+    work: Work, incident: Incident, body: f.MessageSent | f.UpdatePosted, fact_id: str
+) -> None:
+    """An audience of continuity has heard how it goes when the message that is for it has left."""
+    terms = work.policy(incident).continuity
+    if terms is None or not incident.plans:
+        return
+    how = body.channel if isinstance(body, f.MessageSent) else "update"
+    if isinstance(body, f.UpdatePosted) and body.audience != "internal":
+        return
+    audiences = [name for name, one in terms.hearing.items() if how in one.met_by]
+    if audiences:
+        work.record(incident, f.Heard(audiences, how))
 
 
 def after_merge(work: Work, incident: Incident, body: f.MergedFrom, fact_id: str) -> None:
-    """Who was told of the source is told the new number."""
+    """Who was told of the source is told the new number; a team whose page moved here goes on being paged."""
     if body.told:
-        work.record(
-            incident,
-            f.Told(
-                "told of the merged",
-                body.told,
-                f"merged:{fact_id}",
-                f"{body.source_name} goes on as {incident.name}",
-                f"{body.source_name} goes on as {incident.name}",
-            ),
+        said = f"{body.source_name} goes on as {incident.name}"
+        work.record(incident, f.Told("told of the merged", body.told, f"merged:{fact_id}", said, said))
+    if incident.open:
+        cleared = set(body.cleared)
+        page_other_teams(
+            work, incident, [ref for ref in body.alerts if (ref.integration, ref.key) not in cleared]
         )
 
 
@@ -496,17 +584,22 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
 
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
-    f.Declared: (admit, start_paging),
-    f.TypeSet: (admit,),
-    f.AlertsAttached: (after_joined,),  # type: ignore[dict-item]
+    f.Declared: (admit, start_paging, begin_continuity),
+    f.TypeSet: (admit, begin_continuity),
+    f.ServicesAffected: (begin_continuity,),
+    f.ServiceState: (begin_continuity,),
+    f.PostMortemStepDone: (after_learned,),  # type: ignore[dict-item]
+    f.MessageSent: (after_told_outside,),  # type: ignore[dict-item]
+    f.UpdatePosted: (after_told_outside,),  # type: ignore[dict-item]
+    f.AlertsAttached: (after_joined, begin_continuity),  # type: ignore[dict-item]
     f.AlertsRefired: (after_joined,),  # type: ignore[dict-item]
     f.AlertsCleared: (after_cleared,),  # type: ignore[dict-item]
-    f.SeverityChanged: (after_severity,),  # type: ignore[dict-item]
+    f.SeverityChanged: (after_severity, begin_continuity),  # type: ignore[dict-item]
     f.Paged: (send_pages,),  # type: ignore[dict-item]
     f.Told: (notice,),  # type: ignore[dict-item]
     f.Acknowledged: (after_acknowledged,),  # type: ignore[dict-item]
     f.AcknowledgementLapsed: (page_again,),  # type: ignore[dict-item]
-    f.Declined: (page_again,),  # type: ignore[dict-item]
+    f.Declined: (pass_on,),  # type: ignore[dict-item]
     f.StatusChanged: (after_status,),  # type: ignore[dict-item]
     f.Reopened: (after_reopened,),  # type: ignore[dict-item]
     f.Delivery: (after_delivery,),  # type: ignore[dict-item]

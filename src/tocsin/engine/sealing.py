@@ -194,6 +194,10 @@ def retain(tx: Transaction, now: Instant) -> int:
 
 def arm(tx: Transaction, now: Instant) -> None:
     """The periodic timers of an installation, where they do not stand yet."""
-    for kind, key, due in (("seal", "heads", now), ("retention", "rows", now + HOUR)):
+    for kind, key, due in (
+        ("seal", "heads", now),
+        ("retention", "rows", now + HOUR),
+        ("gaps", "schedules", now),
+    ):
         if tx.timer(kind, key) is None:
             tx.set_timer(kind, key, due)

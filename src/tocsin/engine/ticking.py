@@ -7,11 +7,12 @@ next step and keeps its spacing from now, and what was missed is recorded as mis
 from __future__ import annotations
 
 from tocsin.engine.chasing import chase, owner_people
-from tocsin.engine.reactions import advance, page, tell_at_open
-from tocsin.engine.work import Work, may_resolve_itself, notice_at, self_resolve_at, shift_change_at
+from tocsin.engine.reactions import advance, page, start_responders, tell_at_open
+from tocsin.engine.work import Work, may_resolve_itself, notice_at, self_resolve_at, turns_of
 from tocsin.incidents import facts as f
 from tocsin.incidents.escalation import chain_of
 from tocsin.incidents.incident import Incident
+from tocsin.incidents.promises import GATES
 
 
 def tick(work: Work, incident: Incident) -> None:
@@ -40,6 +41,12 @@ def _ended_by_itself(work: Work, incident: Incident) -> bool:
     """Resolves it or asks the commander; True while it is open afterwards."""
     policy = work.policy(incident)
     if may_resolve_itself(incident, policy):
+        for kind in GATES:
+            if kind not in incident.validations:
+                work.record(
+                    incident,
+                    f.ValidationDone(kind, "not_applicable", "it resolved itself and nobody had taken it up"),
+                )
         work.record(
             incident,
             f.StatusChanged(
@@ -50,6 +57,9 @@ def _ended_by_itself(work: Work, incident: Incident) -> bool:
             ),
         )
         return False
+    running = any(run.state == "running" for run in incident.runs.values())
+    if not incident.holder and not running and not incident.nobody:
+        start_responders(work, incident, "all alerts are clear, and nobody has it: see that it is over")
     people = owner_people(work, incident, "incident_commander")
     work.record(incident, f.Asked("resolve", people, "all alerts cleared and stayed clear"))
     if people:
@@ -68,34 +78,27 @@ def _ended_by_itself(work: Work, incident: Incident) -> bool:
 
 
 def _change_of_shift(work: Work, incident: Incident) -> None:
-    """An unacknowledged page goes to whoever is on call now; of an acknowledged one they are told."""
-    for run in list(incident.runs.values()):
-        if not run.on_call or run.state == "stopped":
+    """An unacknowledged page goes to whoever has the turn now; of an acknowledged one they are told."""
+    for run, target, before in turns_of(incident):
+        found = work.directory.resolve(target, work.now, service=run.service, policy=run.escalation_policy)
+        if not found.people or found.anyway or found.people[0] == before:
             continue
-        found = work.directory.resolve("on_call", work.now, service=run.service, policy=run.escalation_policy)
-        if not found.people or found.anyway or found.people[0] == run.on_call:
-            continue
-        if shift_change_at(incident, work.directory, run.last_step_at) is None and run.state != "running":
-            continue
-        before, after = run.on_call, found.people[0]
-        work.record(incident, f.ShiftChanged("on_call", before, after, run.state == "acknowledged"))
+        after = found.people[0]
+        work.record(incident, f.ShiftChanged(target, before, after, run.state == "acknowledged"))
         if run.state == "running" and after not in run.paged:
-            reason = "the shift changed and nobody has acknowledged"
             steps = chain_of(run, work.policy(incident), work.directory).steps
             quiet = bool(run.next and steps[run.next - 1].quiet)
+            reason = "the shift changed and nobody has acknowledged"
             work.record(
                 incident,
-                page(work, incident, run, run.next - 1, run.round, [after], ["on_call"], reason, 0, quiet),
+                page(work, incident, run, -1, run.round, [after], [target], reason, 0, quiet),
             )
         elif run.state == "acknowledged":
-            name = work.directory.name(incident.holder) if incident.holder else "somebody"
+            holder = work.directory.name(incident.holder) if incident.holder else "somebody"
+            told = f"{holder} has it from the shift before"
             work.record(
                 incident,
                 f.Told(
-                    "new on-call person",
-                    [after],
-                    f"shift:{work.now}",
-                    "the shift changed",
-                    f"{name} has it from the shift before",
+                    "whoever takes over", [after], f"shift:{target}:{work.now}", "the shift changed", told
                 ),
             )

@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import next_chase_moment
 from tocsin.incidents.directory import Directory
-from tocsin.incidents.duties import calendar_of, owed
+from tocsin.incidents.duties import calendar_of, lapses_at, owed
 from tocsin.incidents.escalation import next_escalation
-from tocsin.incidents.incident import FOLD, Incident, fold, refold
+from tocsin.incidents.folding import FOLD, refold
+from tocsin.incidents.incident import Incident, Run
 from tocsin.incidents.promises import tell_from
-from tocsin.kernel.clock import HOUR, Instant, earliest
+from tocsin.incidents.sweep import holds_until
+from tocsin.kernel.clock import Instant, earliest
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.errors import NotFound
 from tocsin.kernel.facts import GENESIS, Actor, Draft, Stream, chain
@@ -26,14 +29,37 @@ from tocsin.kernel.randomness import Randomness, ulid
 from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Policy
 
-Reaction = Callable[["Work", Incident, f.Body, str], None]
-"""(work, incident, the fact's body, the fact's id)"""
+
+class Stateful(Protocol):
+    """What the states of all kinds of stream have."""
+
+    id: str
+    restricted: bool
+
+
+S = TypeVar("S", bound=Stateful)
+
+Reaction = Callable[["Work", Any, f.Body, str], None]
+"""(work, state of the stream, the fact's body, the fact's id)"""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of stream: how its facts fold, what stands in its list row, when it next owes something, what follows."""
+
+    name: str
+    state: type[Any]
+    fold_version: int
+    fold: Callable[[Any, f.Body | None, Instant, int, str], None]
+    row: Callable[[Any], dict[str, Any]]
+    """the columns of its list row: number, status, title, whether it is open …"""
+    next_due: Callable[[Work, Any], Instant | None]
+    reactions: Mapping[type[f.Body], tuple[Reaction, ...]]
 
 
 class Pending(msgspec.Struct):
     """What one stream gains in this unit of work."""
 
-    incident: Incident
+    state: Any
     version: int
     head: bytes
     drafts: list[Draft] = []
@@ -47,11 +73,11 @@ class Work:
     def __init__(
         self, tx: Transaction, *, now: Instant, actor: Actor, command_id: str, directory: Directory,
         policy_of: Callable[[Reader, str], tuple[Policy, str]], randomness: Randomness,
-        reactions: Mapping[type[f.Body], tuple[Reaction, ...]],
+        kinds: Mapping[type[Any], Kind],
     ) -> None:  # fmt: skip
         self.tx, self.now, self.actor, self._command_id = tx, now, actor, command_id
         self.directory, self.randomness = directory, randomness
-        self._policy_of, self._reactions = policy_of, reactions
+        self._policy_of, self._kinds = policy_of, kinds
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
 
@@ -66,6 +92,10 @@ class Work:
         """The policy frozen onto the incident."""
         return self._policy_of(self.tx, incident.policy)[0]
 
+    def policy_named(self, hash: str) -> Policy:
+        """The version of that hash."""
+        return self._policy_of(self.tx, hash)[0]
+
     def current_policy(self) -> tuple[Policy, str]:
         """The policy in force and its hash, to be frozen onto a new incident."""
         return self._policy_of(self.tx, "")
@@ -76,42 +106,50 @@ class Work:
 
     def create(self, declared: f.Declared) -> Incident:
         """A new incident that begins with ``declared``."""
-        incident = Incident(self.new_id())
-        self._pending[incident.id] = Pending(incident, 0, GENESIS)
-        self.record(incident, declared)
-        return incident
+        return self.begin(Incident(self.new_id()), declared)
+
+    def begin(self, state: S, body: f.Body) -> S:
+        """A new stream that begins with ``body``; ``state`` is empty but for its id."""
+        self._pending[state.id] = Pending(state, 0, GENESIS)
+        self.record(state, body)
+        return state
 
     def load(self, reference: str) -> Incident:
         """The incident of an id or a number (``INC-7``, ``7``); raises :class:`NotFound`."""
         if reference in self._pending:
-            return self._pending[reference].incident
+            found: Incident = self._pending[reference].state
+            return found
         row = find_row(self.tx, reference)
         if row.stream.id in self._pending:
-            return self._pending[row.stream.id].incident
+            return self.load(row.stream.id)
         incident = read_incident(self.tx, row)
         self._pending[incident.id] = Pending(incident, row.version, row.head)
         return incident
 
+    def load_other(self, state: type[S], reference: str, series: str = "") -> S:
+        """The stream of another kind by its id or its number in ``series``; raises :class:`NotFound`."""
+        kind = self._kinds[state]
+        row = find_other(self.tx, kind.name, reference, series)
+        if row.stream.id not in self._pending:
+            self._pending[row.stream.id] = Pending(read_state(self.tx, row, kind), row.version, row.head)
+        found: S = self._pending[row.stream.id].state
+        return found
+
     def record(
-        self, incident: Incident, body: f.Body, *, at: Instant | None = None, visibility: str = "internal"
+        self, state: Stateful, body: f.Body, *, at: Instant | None = None, visibility: str = "internal"
     ) -> str:
         """Adds a fact and lets the reactions to it follow; answers its id. ``at`` back-dates it."""
-        self._miss_what_restarts(incident, body)
-        pending = self._pending[incident.id]
+        if isinstance(state, Incident):
+            self._miss_what_restarts(state, body)
+        kind, pending = self._kinds[type(state)], self._pending[state.id]
         occurred = self.now if at is None else at
-        pending.drafts.append(f.draft(body, occurred, "restricted" if incident.restricted else visibility))
+        pending.drafts.append(f.draft(body, occurred, "restricted" if state.restricted else visibility))
         fact_id = self.new_id()
         pending.ids.append(fact_id)
         effective = occurred if isinstance(body, f.UpdatePosted | f.ServiceState) else self.now
-        fold(
-            incident,
-            body,
-            effective,
-            pending.version + len(pending.drafts),
-            self.actor.principal.startswith("person:"),
-        )
-        for reaction in self._reactions.get(type(body), ()):
-            reaction(self, incident, body, fact_id)
+        kind.fold(state, body, effective, pending.version + len(pending.drafts), self.actor.principal)
+        for reaction in kind.reactions.get(type(body), ()):
+            reaction(self, state, body, fact_id)
         return fact_id
 
     def _miss_what_restarts(self, incident: Incident, body: f.Body) -> None:
@@ -127,6 +165,11 @@ class Work:
     def send(self, row: OutboxRow) -> None:
         """An effect that leaves with this unit of work."""
         self._outbox.append(row)
+
+    def reached(self, incident: Incident) -> list[str]:
+        """Everybody to whom a page of the incident has left, or is leaving at this moment."""
+        rows = self.tx.outbox_of(f"incident/{incident.id}")
+        return [row.recipient for row in rows if row.effect == "page" and row.state in ("done", "leased")]
 
     def withdraw(self, incident: Incident, *, tag: str | None = None, recipient: str | None = None) -> int:
         """Takes back waiting messages of the incident, those of this unit of work too."""
@@ -146,15 +189,17 @@ class Work:
             self.tx.put_outbox(self._outbox)
         self._outbox = []
 
-    def rearm(self, incident: Incident) -> Instant | None:
-        """Writes the incident's one timer row: the earliest thing that will fall due."""
-        due = next_due(incident, self.policy(incident), self.directory, self.now)
-        self.tx.set_timer("incident", incident.id, due)
+    def rearm(self, state: Stateful) -> Instant | None:
+        """Writes the stream's one timer row: the earliest thing that will fall due."""
+        kind = self._kinds[type(state)]
+        due = kind.next_due(self, state)
+        self.tx.set_timer(kind.name, state.id, due)
         return due
 
     def _flush(self, pending: Pending) -> None:
-        incident = pending.incident
-        stream = Stream("incident", incident.id)
+        state = pending.state
+        kind = self._kinds[type(state)]
+        stream = Stream(kind.name, state.id)
         facts = chain(
             stream, pending.drafts, version=pending.version, previous=pending.head, actor=self.actor,
             command_id=self.command_id, now=self.now, ids=pending.ids,
@@ -162,15 +207,12 @@ class Work:
         self.tx.append(facts)
         self.tx.put_stream(
             StreamRow(
-                stream=stream, series=incident.series, number=incident.number, version=facts[-1].version, head=facts[-1].hash,
-                fold=FOLD, snapshot=encode(incident), status=incident.status, severity=incident.severity,
-                title=incident.title, open=incident.open, restricted=incident.restricted, drill=incident.drill,
-                members=" ".join(f"person:{person}" for person in incident.members), opened_at=incident.opened_at,
-                updated_at=self.now, search=search_text(incident),
+                stream=stream, version=facts[-1].version, head=facts[-1].hash, fold=kind.fold_version, snapshot=encode(state),
+                restricted=state.restricted, updated_at=self.now, **kind.row(state),
             )
         )  # fmt: skip
         pending.version, pending.head, pending.drafts, pending.ids = facts[-1].version, facts[-1].hash, [], []
-        self.rearm(incident)
+        self.rearm(state)
 
 
 def restarted_by(body: f.Body) -> tuple[str, ...]:
@@ -214,6 +256,37 @@ def read_incident(reader: Reader, row: StreamRow) -> Incident:
     return refold(row.stream.id, reader.facts(row.stream))
 
 
+def find_other(reader: Reader, kind: str, reference: str, series: str) -> StreamRow:
+    """The stream row of another kind by id or number; raises :class:`NotFound`."""
+    prefix, dash, number = reference.upper().rpartition("-")
+    if number.isascii() and number.isdigit() and len(number) < 18 and (not dash or prefix == series):
+        row = reader.stream_by_number(series, int(number))
+    else:
+        row = reader.stream(Stream(kind, reference))
+    if row is None or row.stream.kind != kind:
+        raise NotFound(f"there is no {kind} {reference[:40]}")
+    return row
+
+
+def read_state(reader: Reader, row: StreamRow, kind: Kind) -> Any:
+    """The folded state of a stream of any kind: its snapshot where this version's fold made it, else folded anew."""
+    if row.fold == kind.fold_version:
+        return decode(row.snapshot, kind.state)
+    state = kind.state(row.stream.id)
+    for fact in reader.facts(row.stream):
+        kind.fold(state, f.read(fact), fact.recorded_at, fact.version, fact.actor.principal)
+    return state
+
+
+def incident_row(incident: Incident) -> dict[str, Any]:
+    """The columns of an incident's list row."""
+    return {
+        "series": incident.series, "number": incident.number, "status": incident.status, "severity": incident.severity,
+        "title": incident.title, "open": incident.open, "drill": incident.drill, "opened_at": incident.opened_at,
+        "members": " ".join(f"person:{person}" for person in incident.members), "search": search_text(incident),
+    }  # fmt: skip
+
+
 def next_due(incident: Incident, policy: Policy, directory: Directory, now: Instant) -> Instant | None:
     """The earliest instant at which the incident owes something: a step, a reminder, a miss, a notice, an end."""
     calendar = calendar_of(incident, policy)
@@ -226,6 +299,8 @@ def next_due(incident: Incident, policy: Policy, directory: Directory, now: Inst
     moments.append(self_resolve_at(incident, policy))
     moments.append(notice_at(incident, policy))
     moments.append(shift_change_at(incident, directory, now))
+    lapse = lapses_at(incident, policy)
+    moments.append(lapse + 1 if lapse is not None and not incident.paused_until else None)
     return earliest(moments)
 
 
@@ -233,7 +308,12 @@ def next_duty_moment(incident: Incident, policy: Policy, calendar: BusinessCalen
     """When the next reminder, miss or nudge of anything owed is due; while the clocks are paused, the end of the pause."""
     if incident.paused_until:
         return incident.paused_until
-    return earliest(next_chase_moment(duty, incident, policy, calendar) for duty in owed(incident, policy))
+    severity = policy.severity(incident.severity)
+    business, digest = severity.hours == "business", severity.escalation.when_missed == "digest"
+    return earliest(
+        next_chase_moment(duty, incident, policy.chase(duty.rule), calendar, business=business, digest=digest)
+        for duty in owed(incident, policy)
+    )
 
 
 def may_resolve_itself(incident: Incident, policy: Policy) -> bool:
@@ -246,6 +326,15 @@ def may_resolve_itself(incident: Incident, policy: Policy) -> bool:
         and not incident.touched
         and (kind is None or kind.self_resolves)
         and (incident.severity in rules.severities or not incident.acknowledged_at)
+    )
+
+
+def stands_down(incident: Incident, policy: Policy) -> bool:
+    """Whether all has cleared and it will end by itself if nothing fires again: nobody is paged or told meanwhile."""
+    return (
+        counts_as_clear(incident, policy)
+        and not incident.acknowledged_at
+        and may_resolve_itself(incident, policy)
     )
 
 
@@ -275,19 +364,24 @@ def counts_as_clear(incident: Incident, policy: Policy) -> bool:
 
 def notice_at(incident: Incident, policy: Policy) -> Instant | None:
     """When those whom the severity tells are told: the moment it is owed, or None once they were."""
-    if incident.told.get(f"opened:{incident.severity}") is not None:
+    if incident.told.get(f"opened:{incident.severity}") is not None or stands_down(incident, policy):
         return None
     return tell_from(incident, policy) or None
 
 
+def turns_of(incident: Incident) -> list[tuple[Run, str, str]]:
+    """(run, target, person) for every turn of duty that was paged, as far as its hand-over matters to the incident."""
+    return [
+        (run, target, person)
+        for run in incident.runs.values()
+        if run.state == "running" or (run.state == "acknowledged" and run.kind == "responders")
+        for target, person in run.turns.items()
+    ]
+
+
 def shift_change_at(incident: Incident, directory: Directory, now: Instant) -> Instant | None:
-    """The next hand-off of the schedule that was paged, so that nobody hands over an unanswered page."""
-    on_call = any(run.on_call and run.state != "stopped" for run in incident.runs.values())
-    if not on_call or not incident.services:
-        return None
-    team, _ = directory.answering_team(service=incident.services[0], policy=incident.escalation_policy)
-    if team is None:
-        return None
-    after = max([now, *(run.last_step_at for run in incident.runs.values() if run.on_call)])
-    change = directory.next_change(team.schedule, after)
-    return change if change is None or change < now + 24 * 7 * HOUR else None
+    """When somebody else may have the turn of whoever was paged, so that nobody hands over an unanswered page."""
+    return earliest(
+        holds_until(directory, target, now, service=run.service, policy=run.escalation_policy)
+        for run, target, _ in turns_of(incident)
+    )

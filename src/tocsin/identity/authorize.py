@@ -16,6 +16,7 @@ RESPONDER = "any responder"
 COMMANDER = "the commander or acting commander"
 MAJOR = "the assigned commander (P1 and P2), any responder below"
 SECONDED = "the commander, with a second person who agrees"
+HAND_OVER = "the commander, whoever has the commander's turn, or any responder while nobody is assigned"
 WATCH = "an owner, or the commander on rotation"
 OWNER = "an owner of this installation"
 INTEGRATION = "an integration with its key"
@@ -31,13 +32,14 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (RESPONDER, "assign_role hand_over take_role drop_role affect services watch war_room", "respond"),
     (RESPONDER, "task task_* add_task assign_task done_task drop_task hand_over_task finish_task", "respond"),
     (RESPONDER, "step step_* check check_* validate recovery_* satisfy reopen reassess propose_severity", "respond"),
-    (RESPONDER, "draft approve send message_* cause cause_* investigate tool tool_* evidence evidence_*", "respond"),
-    (RESPONDER, "post_mortem post_mortem_* action action_* meeting stand_up schedule_meeting", "respond"),
+    (RESPONDER, "measure service_state attach_report ask answer_request draft approve send message_* cause cause_* investigate tool tool_* evidence evidence_*", "respond"),
+    (RESPONDER, "post_mortem post_mortem_* action action_* policy_review meeting stand_up schedule_meeting", "respond"),
     (RESPONDER, "override override_* swap test_contact test_integration drill maintenance", "respond"),
     (RESPONDER, "silence silence_* unsilence", "silence"),
     (COMMANDER, "lower_severity merge false_alarm resolve close waive pause_clock resume_clock restrict", "respond"),
     (MAJOR, "rollback divert", "respond"),
     (SECONDED, "waive_protected", "respond"),
+    (HAND_OVER, "hand_over_command", "respond"),
     (WATCH, "silence_p1", "silence"),
     (OWNER, "configure configure_* policy_apply policy_adopt schedules services_edit integrations", "configure"),
     (OWNER, "people people_* contacts leave tokens sessions redact unrestrict export seal release_held", "admin"),
@@ -166,7 +168,26 @@ def _person(principal: Principal, shown: str, who: str, about: About) -> Decisio
         )
     if who == MAJOR:
         return _major(principal, shown, about, responder)
+    if who == HAND_OVER:
+        return _hand_over(principal, shown, about, responder)
     return _command(principal, shown, who, about, responder)
+
+
+def _hand_over(principal: Principal, shown: str, about: About, responder: bool) -> Decision:
+    if not responder:
+        return Decision(False, f"{shown} is for responders", HAND_OVER)
+    if not about.commander:
+        return Decision(True, "nobody is assigned yet", HAND_OVER)
+    if _is(principal, about.commander):
+        return Decision(True, "you are the assigned commander", HAND_OVER)
+    if _is(principal, about.rotation_commander):
+        return Decision(True, "you are the commander on rotation", HAND_OVER)
+    return Decision(
+        False,
+        f"{shown} is for {about.commander}, who commands: ask them, or break the glass with a reason",
+        HAND_OVER,
+        break_glass=True,
+    )
 
 
 def _major(principal: Principal, shown: str, about: About, responder: bool) -> Decision:

@@ -5,13 +5,14 @@ The figures are the policy's ``chasing``. Where the severity keeps business hour
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from tocsin.incidents.duties import Duty
-from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import Instant, earliest
 from tocsin.policy.calendar import BusinessCalendar, Duration
-from tocsin.policy.model import Chase, Policy
+from tocsin.policy.model import Chase
 
 UNCHASED = ("acknowledge",)
 """Duties that the escalation itself chases."""
@@ -38,9 +39,12 @@ def is_interval(duty: Duty) -> bool:
     return "#" in duty.id
 
 
-def is_chased(duty: Duty) -> bool:
-    """Whether people are reminded of it and nudged: what the escalation chases, Tocsin owes or repeats a silence is not."""
-    return duty.rule not in UNCHASED and not is_interval(duty) and not duty.by_system
+def is_chased(duty: Duty, digest: bool = False) -> bool:
+    """Whether people are reminded of it and nudged: what the escalation chases, Tocsin owes or repeats a silence is not.
+
+    ``digest``: the severity has no chain that calls for an acknowledgement, so its miss is named in the digest too.
+    """
+    return (digest or duty.rule not in UNCHASED) and not is_interval(duty) and not duty.by_system
 
 
 def reminders(duty: Duty, terms: Chase, calendar: BusinessCalendar, *, business: bool) -> list[Reminder]:
@@ -57,7 +61,7 @@ def reminders(duty: Duty, terms: Chase, calendar: BusinessCalendar, *, business:
     moments = [
         Reminder(key, _in_hours(max(at, duty.chase_from), calendar, business))
         for key, at in wanted
-        if at >= duty.start or duty.chase_from > duty.start
+        if at > duty.start or duty.chase_from > duty.start
     ]
     return sorted((one for one in moments if one.at < duty.due), key=lambda one: one.at)
 
@@ -97,28 +101,32 @@ def times(duration: Duration, factor: int) -> Duration:
     return Duration(duration.kind, duration.amount * factor)
 
 
+class Said(Protocol):
+    """What the state of a stream remembers of its duties: misses, reminders, nudges, and what went to somebody else."""
+
+    missed: dict[str, Instant]
+    reminded: list[str]
+    chased: dict[str, int]
+    escalated: list[str]
+
+
 def next_chase_moment(
-    duty: Duty, incident: Incident, policy: Policy, calendar: BusinessCalendar
+    duty: Duty, said: Said, terms: Chase, calendar: BusinessCalendar, *, business: bool, digest: bool
 ) -> Instant | None:
     """When somebody has to be reminded of, or chased for, a duty that is owed; its miss included."""
-    severity = policy.severity(incident.severity)
-    business = severity.hours == "business"
-    if duty.id not in incident.missed:
+    if duty.id not in said.missed:
         moments: list[Instant | None] = [duty.due + 1]
-        if is_chased(duty):
-            sent = set(incident.reminded)
+        if is_chased(duty, digest):
+            sent = set(said.reminded)
             moments += [
-                one.at
-                for one in reminders(duty, policy.chase(duty.rule), calendar, business=business)
-                if one.key not in sent
+                one.at for one in reminders(duty, terms, calendar, business=business) if one.key not in sent
             ]
         return earliest(moments)
-    if not is_chased(duty):
+    if not is_chased(duty, digest):
         return None
-    terms, digest = policy.chase(duty.rule), severity.escalation.when_missed == "digest"
-    chased = incident.chased.get(duty.id, 0)
-    after = None if digest else next_chased(duty, terms, calendar, chased, business=business)
+    done = said.chased.get(duty.id, 0)
+    after = None if digest else next_chased(duty, terms, calendar, done, business=business)
     moments = [after.at if after else None]
-    if duty.id not in incident.escalated:
+    if duty.id not in said.escalated:
         moments.append(escalates_at(duty, terms, calendar, business=business, digest=digest))
     return earliest(moments)

@@ -127,6 +127,8 @@ class Directory:
             self._overrides_of.setdefault(override.schedule, []).append(override)
         # an answer says over which stretch it holds, so the last one is worth keeping; nothing else ever changes here
         self._answers: dict[tuple[str, str], OnCall] = {}
+        self.stretches: dict[tuple[str, str, str], tuple[Instant, Instant | None]] = {}
+        """(target, service, policy) → a stretch over which its last answer holds; kept by :mod:`tocsin.incidents.sweep`"""
         self._leaves_of: dict[str, list[Leave]] = {}
         for leave in self.leaves:
             self._leaves_of.setdefault(leave.person, []).append(leave)

@@ -13,22 +13,67 @@ from tocsin.incidents.incident import Incident
 from tocsin.incidents.promises import (
     announcements,
     calendar_of,
+    due_at,
+    hearing,
     learning,
     messages,
     owe,
     protocol,
     stand_ups,
     updates,
+    validation,
 )
 from tocsin.kernel.clock import Instant
 from tocsin.policy.calendar import Duration
 from tocsin.policy.model import Policy
 
-__all__ = ["Duty", "Standing", "calendar_of", "duties", "owed", "responded_at", "standing"]
+__all__ = [
+    "Duty",
+    "Standing",
+    "calendar_of",
+    "due_at",
+    "duties",
+    "lapses_at",
+    "owed",
+    "responded_at",
+    "standing",
+]
+
+
+LABELS = {
+    "acknowledge": "acknowledge the page", "respond": "respond", "resolve": "resolve", "update": "post an update",
+    "assess": "assess severity and impact", "activate": "activate the response team", "mitigate": "begin mitigation",
+    "validation": "validate the recovery", "tell": "tell those whom the severity tells", "war_room": "open the war room",
+}  # fmt: skip
+
+
+def label(duty: Duty) -> str:
+    """What is owed, for people: *post an update*, *post-mortem: draft*, *message to partners*."""
+    _, _, which = duty.id.partition(":")
+    name = which.partition(":")[0].replace("_", " ")
+    match duty.rule:
+        case "post_mortem":
+            return f"post-mortem: {name}"
+        case "message":
+            return f"message to {name}"
+        case "recovery" | "continuity":
+            return f"{duty.rule}: {name}"
+        case "stand_up":
+            return "hold the stand-up"
+        case "action":
+            return "finish the action item"
+        case "action_status":
+            return "report the status of the action item"
+        case "action_verification":
+            return "verify the action item"
+        case "policy_review":
+            return "review the policy"
+    return LABELS.get(duty.rule, duty.rule.replace("_", " "))
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A duty seen at a moment. ``state``: running, soon (a fifth of its time is left), overdue, met, met_late, waived.
+    """A duty seen at a moment. ``state``: running, soon (a fifth of its time is left), overdue, met, met_late, waived,
+    moot (the incident ended first).
 
     ``left`` is negative when overdue.
     """
@@ -51,12 +96,19 @@ def duties(incident: Incident, policy: Policy) -> list[Duty]:
         *announcements(incident, policy),
         *stand_ups(incident, policy),
         *messages(incident, policy),
+        *validation(incident, policy, _resolve_due(incident, policy, respond_due)),
+        *hearing(incident, policy),
         *learning(incident, policy),
     ]
 
 
 def _add(incident: Incident, policy: Policy, start: Instant, duration: Duration) -> Instant:
-    return calendar_of(incident, policy).add(start, duration) + incident.paused_total
+    return due_at(incident, policy, start, duration)
+
+
+def _resolve_due(incident: Incident, policy: Policy, respond_due: Instant) -> Instant:
+    allowed = policy.severity(incident.severity).resolve
+    return max(_add(incident, policy, incident.resolve_from, allowed), respond_due)
 
 
 def _response(incident: Incident, policy: Policy, respond_due: Instant) -> list[Duty]:
@@ -69,7 +121,7 @@ def _response(incident: Incident, policy: Policy, respond_due: Instant) -> list[
         incident.acknowledge_from, policy.paging.acknowledge_while_proposed
     ):
         acknowledge = policy.paging.acknowledge_while_proposed
-    resolve_due = max(_add(incident, policy, incident.resolve_from, terms.resolve), respond_due)
+    resolve_due = _resolve_due(incident, policy, respond_due)
     return [
         owe(
             incident, "acknowledge", "on_call", incident.acknowledge_from,
@@ -97,23 +149,39 @@ def responded_at(incident: Incident) -> Instant:
     if incident.severity in ("P1", "P2"):
         steps = [incident.protocol.get(step, 0) for step in ("record", "assess", "activate", "mitigate")]
         return max(steps) if all(steps) else 0
-    if incident.updates and incident.last_update_at >= incident.respond_from and incident.acknowledged_at:
-        return incident.responded_at or incident.last_update_at
-    return 0
+    return incident.responded_at
+
+
+def lapses_at(incident: Incident, policy: Policy) -> Instant | None:
+    """After which moment an acknowledgement lapses because nobody responded: the response's due time.
+
+    Whoever took it later than that has one response time of their own. None where nobody holds it, or it was met.
+    """
+    terms = policy.severity(incident.severity)
+    if not incident.open or not incident.holder or terms.escalation.when_missed == "digest":
+        return None
+    respond = next(duty for duty in duties(incident, policy) if duty.rule == "respond")
+    if respond.met_at or respond.waived:
+        return None
+    if incident.held_since < respond.due:
+        return respond.due
+    return due_at(incident, policy, incident.held_since, terms.respond)
 
 
 def standing(duty: Duty, now: Instant) -> Standing:
-    """How a duty stands at ``now``."""
+    """How a duty stands at ``now``. A miss that was recorded stands, whatever was written or set back since."""
     left = duty.due - now
     if duty.waived:
-        return Standing(duty, "waived", left, False)
+        return Standing(duty, "waived", left, bool(duty.missed_at))
+    if duty.moot:
+        return Standing(duty, "moot", duty.due - duty.met_at, bool(duty.missed_at))
     if duty.met_at:
-        late = duty.met_at > duty.due
+        late = duty.met_at > duty.due or bool(duty.missed_at)
         return Standing(duty, "met_late" if late else "met", duty.due - duty.met_at, late)
     if left < 0:
         return Standing(duty, "overdue", left, True)
     length = max(1, duty.due - duty.start)
-    return Standing(duty, "soon" if left * 5 <= length else "running", left, False)
+    return Standing(duty, "soon" if left * 5 <= length else "running", left, bool(duty.missed_at))
 
 
 def owed(incident: Incident, policy: Policy) -> list[Duty]:

@@ -24,5 +24,9 @@ class Duty(msgspec.Struct, frozen=True):
     met_at: Instant = 0
     chase_from: Instant = 0
     waived: str = ""
+    missed_at: Instant = 0
+    """when its miss was recorded; nothing that happens later takes that back"""
+    moot: bool = False
+    """it ended with the incident before anybody met it; ``met_at`` is then the resolution"""
     by_system: bool = False
     """Tocsin owes it itself: nobody is chased, but a miss is a miss"""

@@ -89,6 +89,14 @@ def _everybody(chain: Chain) -> tuple[str, ...]:
     return tuple(dict.fromkeys(target for step in chain.steps for target in step.targets))
 
 
+TURNS = ("on_call", "secondary", "technical_lead", "incident_commander", "secondary_commander")
+
+
+def is_turn(target: str) -> bool:
+    """Whether whom ``target`` means changes by itself as time goes on."""
+    return target in TURNS or target.partition(":")[0] in ("schedule", "service")
+
+
 ABOVE = {
     "on_call": "engineering_lead", "secondary": "engineering_lead", "engineering_lead": "engineering_manager",
     "engineering_manager": "cto", "cto": "ceo",

@@ -8,7 +8,7 @@ A stored fact is never rewritten; an older type version is lifted by ``UPCASTS``
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -161,6 +161,8 @@ class Paged(Body):
     """owned, but nobody is interrupted"""
     interrupt_from: Instant = 0
     """what interrupts waits until then (business hours); 0 for at once"""
+    turns: dict[str, str] = {}
+    """target that is a turn of duty (on_call, incident_commander …) → who has it"""
 
 
 class StepSkipped(Body):
@@ -542,6 +544,104 @@ class Asked(Body):
     reason: str
 
 
+class Requested(Body):
+    """Somebody asks whoever may for a command: ``verb`` and ``fields`` as the API takes them, the incident left out."""
+
+    type: ClassVar[str] = "requested"
+    request: str
+    verb: str
+    fields: dict[str, Any]
+    by: str
+    reason: str
+
+
+class RequestAnswered(Body):
+    type: ClassVar[str] = "request_answered"
+    request: str
+    granted: bool
+    by: str
+    reason: str = ""
+
+
+class GateOverridden(Body):
+    """The commander went on although ``missing`` was not shown. ``gate``: validation, recovery."""
+
+    type: ClassVar[str] = "gate_overridden"
+    gate: str
+    missing: list[str]
+    reason: str
+
+
+class Measured(Body):
+    """A figure with its window and source. ``value``: a decimal number as text, so that nothing is rounded."""
+
+    type: ClassVar[str] = "measured"
+    metric: str
+    value: str
+    unit: str
+    source: str
+    start: Instant = 0
+    end: Instant = 0
+
+
+class ServicesAffected(Body):
+    """Services that are hit too, as somebody found."""
+
+    type: ClassVar[str] = "services_affected"
+    services: list[str]
+    reason: str = ""
+
+
+class PlanStepDone(Body):
+    """A step of a plan (``recovery``, or one of continuity). ``outcome``: done, not_applicable."""
+
+    type: ClassVar[str] = "plan_step_done"
+    plan: str
+    step: str
+    outcome: str = "done"
+    note: str = ""
+
+
+class ContinuityBegun(Body):
+    type: ClassVar[str] = "continuity_begun"
+    plan: str
+    reason: str
+
+
+class Heard(Body):
+    """Audiences of continuity heard how it goes, by ``how``."""
+
+    type: ClassVar[str] = "heard"
+    audiences: list[str]
+    how: str
+
+
+class ServiceRestored(Body):
+    """``stage``: ``limited`` (a limited group of users) or ``full``."""
+
+    type: ClassVar[str] = "service_restored"
+    service: str
+    stage: str
+    how: str = ""
+
+
+class PolicyAdopted(Body):
+    """The incident was moved to another version of the policy; ``changes``: what that did to what it owes."""
+
+    type: ClassVar[str] = "policy_adopted"
+    before: str
+    after: str
+    changes: list[str] = []
+
+
+class CalendarJoined(Body):
+    """A service of a team with another business calendar is affected too: the earliest due counts from now on."""
+
+    type: ClassVar[str] = "calendar_joined"
+    calendar: str
+    service: str = ""
+
+
 class ChangeNoted(Body):
     """The change nearest the onset, as it was known when the incident opened."""
 
@@ -573,9 +673,19 @@ TYPES: dict[str, type[Body]] = {
         WarRoomOpened, StandUpHeld, ValidationDone, PostMortemStepDone, MessageDrafted, MessageApproved, MessageSent,
         ReportAttached, ProtocolStepDone, MilestoneSet, ImpactSet, ServiceState, TaskAdded, TaskChanged, DutyReminded,
         DutyMissed, DutyChased, DutyMet, DutyWaived, ClockPaused, ClockResumed, MergedInto, MergedFrom, SplitOff, SplitFrom,
-        MembersAdded, ShiftChanged, Asked, ChangeNoted, BrokeGlass, Redacted,
+        MembersAdded, ShiftChanged, Asked, CalendarJoined, Requested, RequestAnswered, GateOverridden, Measured,
+        ServicesAffected, PlanStepDone, ContinuityBegun, Heard, ServiceRestored, PolicyAdopted, ChangeNoted, BrokeGlass, Redacted,
     )
 }  # fmt: skip
+
+B = TypeVar("B", bound=Body)
+
+
+def register(cls: type[B]) -> type[B]:
+    """Makes a fact type of another kind of stream known, where its kind is defined."""
+    TYPES[cls.type] = cls
+    return cls
+
 
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """(type, old version) → function that lifts a body to the next version."""

@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 from tocsin.incidents.duty import Duty
 from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import MINUTE, Instant, from_datetime, to_datetime
-from tocsin.policy.calendar import BusinessCalendar, Duration
+from tocsin.policy.calendar import BUSINESS, BusinessCalendar, Duration
 from tocsin.policy.model import Policy, StandUps
 
+GATES = ("functional", "performance", "security")
+"""what is validated before an incident ends; the limited group of users gates a service's full restoration"""
 AT_ONCE = MINUTE
 """what Tocsin owes at once is late after this"""
 STAND_UP = 30 * MINUTE
@@ -36,17 +38,42 @@ def calendar_of(incident: Incident, policy: Policy) -> BusinessCalendar:
     return policy.calendar(incident.calendar)
 
 
+def due_at(incident: Incident, policy: Policy, start: Instant, duration: Duration) -> Instant:
+    """When ``duration`` from ``start`` is over: by the earliest of the calendars concerned, pauses since then left out."""
+    if not duration.is_business:
+        return _paused(incident, policy.calendar(), start, duration)
+    names = dict.fromkeys(incident.calendars or [incident.calendar])
+    return min(_paused(incident, policy.calendar(name), start, duration) for name in names)
+
+
+def _paused(incident: Incident, calendar: BusinessCalendar, start: Instant, duration: Duration) -> Instant:
+    due = calendar.add(start, duration)
+    for begin, end in incident.pauses:
+        begin = max(begin, start)
+        if begin >= due or end <= begin:
+            continue
+        if (
+            duration.is_business
+        ):  # what was left of the working time when it stood still is left when it goes on
+            due = calendar.add(end, Duration(BUSINESS, calendar.business_between(begin, due)))
+        else:
+            due += end - begin
+    return due
+
+
 def owe(
     incident: Incident, rule: str, owner: str, start: Instant, due: Instant, how: str, met: Instant, *, key: str = "",
     chase_from: Instant = 0, by_system: bool = False, outlives: bool = False,
 ) -> Duty:  # fmt: skip
     """One duty. What does not outlive the incident is moot from the resolution on; whatever was late by then is late."""
     key = key or f"{rule}:{start}"
-    if not met and incident.resolved_at and rule != "resolve" and not outlives:
+    moot = not met and bool(incident.resolved_at) and rule != "resolve" and not outlives
+    if moot:
         met = incident.resolved_at
     return Duty(
-        key, rule, owner, start, due, how, met, chase_from or start, incident.waived.get(key, ""), by_system
-    )
+        key, rule, owner, start, due, how, met, chase_from or start, incident.waived.get(key, ""), incident.missed.get(key, 0),
+        moot, by_system,
+    )  # fmt: skip
 
 
 def protocol(incident: Incident, policy: Policy, respond_due: Instant) -> list[Duty]:
@@ -70,23 +97,20 @@ def updates(incident: Incident, policy: Policy, respond_due: Instant) -> list[Du
 
     The first one missed stands and is what people are chased for.
     """
-    terms, calendar = policy.severity(incident.severity), calendar_of(incident, policy)
+    terms = policy.severity(incident.severity)
     since = max(incident.last_update_at, incident.update_from)
     first = incident.last_update_at <= incident.update_from and terms.first_update == "response"
-    due = respond_due if first else calendar.add(since, terms.update) + incident.paused_total
+    due = respond_due if first else due_at(incident, policy, since, terms.update)
     found = [owe(incident, "update", "communication_lead", since, due, "an update is posted", 0)]
     silent = incident.silent_intervals
     if silent and not incident.resolved_at:
         intervals = Duration(terms.update.kind, terms.update.amount * (silent if first else silent + 1))
-        later = (
-            calendar.add(respond_due, intervals)
-            if first
-            else calendar.add(since, intervals) + incident.paused_total
-        )
+        later = due_at(incident, policy, respond_due if first else since, intervals)
+        key = f"{found[0].id}#{silent}"
         found.append(
             Duty(
-                f"{found[0].id}#{silent}", "update", found[0].owner, due, later, found[0].how, 0, due,
-                incident.waived.get(found[0].id, ""),
+                key, "update", found[0].owner, due, later, found[0].how, 0, due, incident.waived.get(found[0].id, ""),
+                incident.missed.get(key, 0),
             )
         )  # fmt: skip
     return found
@@ -145,6 +169,10 @@ def stand_ups(incident: Incident, policy: Policy) -> list[Duty]:
         return []
     after = max(incident.opened_at, incident.stand_up_at)
     slot = next_slot(terms, policy.calendar(), after)
+    while any(
+        start <= slot < end for start, end in incident.pauses
+    ):  # nobody meets while the clocks stand still
+        slot = next_slot(terms, policy.calendar(), slot)
     return [
         owe(
             incident,
@@ -196,7 +224,50 @@ def messages(incident: Incident, policy: Policy) -> list[Duty]:
         if party.within is not None
         and incident.severity in party.severities
         and (not party.types or incident.kind in party.types)
+        and (not party.major_only or is_major(incident, policy))
     ]  # fmt: skip
+
+
+def is_major(incident: Incident, policy: Policy) -> bool:
+    """Whether the incident is one that the public talks about: by the share of users on record, or its subtype."""
+    share = incident.impact.get("users_affected_percent", 0)
+    if incident.subtype in policy.outside.major.subtypes:
+        return True
+    return isinstance(share, int) and share > policy.outside.major.above_percent_of_users
+
+
+def validation(incident: Incident, policy: Policy, resolve_due: Instant) -> list[Duty]:
+    """Recovery is validated by the time it is to be resolved, where validation gates that."""
+    if policy.validation_gates(incident.severity, incident.kind) != "resolved" or incident.drill:
+        return []
+    done = [incident.validations[kind] for kind in GATES if kind in incident.validations]
+    shown = [one.at for one in done if one.outcome in ("passed", "not_applicable")]
+    met = max(shown) if len(shown) == len(GATES) else 0
+    if "validation" in incident.overridden:
+        met = met or incident.resolved_at
+    return [
+        owe(
+            incident, "validation", "technical_lead", incident.resolve_from, resolve_due, "functional, performance and security are validated",
+            met, chase_from=max(incident.resolve_chase_from, incident.resolve_from + (resolve_due - incident.resolve_from) // 2),
+        )
+    ]  # fmt: skip
+
+
+def hearing(incident: Incident, policy: Policy) -> list[Duty]:
+    """Who hears how it goes while a plan of continuity runs: soon after it began, then again and again."""
+    if policy.continuity is None or not incident.plans or incident.drill:
+        return []
+    begun, found = min(incident.plans.values()), []
+    for audience, terms in policy.continuity.hearing.items():
+        last = incident.heard.get(audience, 0)
+        start, allowed = (last, terms.every) if last >= begun else (begun, terms.within)
+        found.append(
+            owe(
+                incident, "continuity", terms.through, start, due_at(incident, policy, start, allowed),
+                f"{terms.name} hear {terms.about}", 0, key=f"continuity:{audience}:{start}",
+            )
+        )  # fmt: skip
+    return found
 
 
 def learning(incident: Incident, policy: Policy) -> list[Duty]:

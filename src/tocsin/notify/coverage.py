@@ -24,68 +24,15 @@ from tocsin.incidents.chasing import digest_at
 from tocsin.incidents.directory import Directory, Resolved
 from tocsin.incidents.escalation import ABOVE, Step, chain_of
 from tocsin.incidents.incident import Run
+from tocsin.incidents.sweep import Line, Sweep
 from tocsin.kernel.clock import DAY, WEEK, Instant, humanize, to_iso
 from tocsin.notify.rules import FALL_OVER, in_order, plan
-from tocsin.oncall.schedules import OnCall
 from tocsin.policy.calendar import BusinessCalendar, Duration
 from tocsin.policy.model import SEVERITIES, Policy
 from tocsin.policy.timemap import TimeMap, crossings, turns
 
 RESPOND, COMMAND, TOLD = "respond", "command", "told"
 """what is demanded: a responder, a commander, that those are told whom the severity tells"""
-
-
-class Line(msgspec.Struct):
-    """Whom a target means over time: ``values[n]`` holds from ``starts[n]`` until the next one."""
-
-    starts: list[Instant]
-    values: list[Resolved]
-
-    def at(self, moment: Instant) -> Resolved:
-        return self.values[max(0, bisect_right(self.starts, moment) - 1)]
-
-
-class Sweep(Directory):
-    """A directory that notes until when what it was asked stays true; everything else is the one it was made from."""
-
-    def __init__(self, known: Directory) -> None:
-        self.__dict__.update(known.__dict__)
-        self._answers = {}
-        self._until: Instant | None = None
-
-    def _holds(self, until: Instant | None) -> None:
-        if until is not None and (self._until is None or until < self._until):
-            self._until = until
-
-    def on_call(self, schedule_id: str, at: Instant, position: str = "primary") -> OnCall:
-        answer = super().on_call(schedule_id, at, position)
-        self._holds(answer.until)
-        return answer
-
-    def off(self, person_id: str, at: Instant) -> str:
-        for leave in self._leaves_of.get(person_id, ()):
-            for edge in (leave.start, leave.end):
-                if edge > at:
-                    self._holds(edge)
-        return super().off(person_id, at)
-
-    def line(self, target: str, start: Instant, end: Instant, *, service: str = "", policy: str = "") -> Line:
-        """Whom ``target`` means from ``start`` until ``end``."""
-        found = Line([], [])
-        at: Instant | None = start
-        while at is not None and at < end:
-            self._until = None
-            value = self.resolve(target, at, service=service, policy=policy)
-            if not found.values or _same(found.values[-1], value):
-                found.starts.append(at)
-                found.values.append(value)
-            at = self._until
-        return found
-
-
-def _same(before: Resolved, after: Resolved) -> bool:
-    """Whether ``after`` is another answer than ``before``."""
-    return (before.people, before.anyway) != (after.people, after.anyway)
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -498,7 +445,7 @@ class _Reaches:
         return contact.kind in self.usable and (wakes or not self.must_wake)
 
     def _reach(self, contact: Contact, delay: int, quiet: bool) -> Reach:
-        return Reach(PROVIDERS[contact.kind], delay, self.waits and contact.interrupts and not quiet)
+        return Reach(PROVIDERS[contact.kind], delay, self.waits and contact.interrupts)
 
     def shapes(self, quiet: bool) -> set[Reach]:
         """Every distinct way among all people: what decides about being in time."""

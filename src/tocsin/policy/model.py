@@ -26,6 +26,7 @@ from tocsin.policy.calendar import (
     zone_named,
 )
 from tocsin.policy.conditions import Condition
+from tocsin.policy.plans import BusinessContinuity, Recovery
 from tocsin.policy.terms import Allowed, Elapsed, ElapsedSome, Name, Percent, Terms, Text, WallTime, one_of
 from tocsin.policy.wording import (
     AUDIENCES,
@@ -259,8 +260,8 @@ class Chase(Terms):
 
 
 DUTIES = (
-    "acknowledge", "respond", "resolve", "update", "stand_up", "message", "post_mortem", "action", "action_status",
-    "policy_review",
+    "acknowledge", "respond", "resolve", "update", "stand_up", "message", "validation", "continuity", "post_mortem", "action",
+    "action_status", "action_verification", "policy_review",
 )  # fmt: skip
 DutyName = Annotated[str, one_of("duty", ("default", *DUTIES))]
 
@@ -387,6 +388,15 @@ class OutsideParty(Terms):
     through: Text
     within: Allowed | None = None
     """counted from the moment it becomes due to tell them; left out: it is proposed, not owed"""
+    major_only: bool = False
+    """only where the incident is major"""
+
+
+class Major(Terms):
+    """When an incident is major: above this share of users, or of one of these subtypes."""
+
+    above_percent_of_users: Percent
+    subtypes: tuple[Text, ...] = ()
 
 
 class Approval(Terms):
@@ -408,6 +418,7 @@ class Outside(Terms):
     components: Mapping[Name, Component] = Field(min_length=1)
     customer_mail: CustomerMail
     in_app: InApp
+    major: Major = Major(above_percent_of_users=50.0)
     parties: Mapping[Annotated[str, one_of("party", PARTIES)], OutsideParty]
     approval: Mapping[Annotated[str, one_of("channel", OUTSIDE_CHANNELS)], Approval]
 
@@ -449,6 +460,10 @@ class ActionCategory(Terms):
 
 
 class Actions(Terms):
+    """``verified_by`` (a position) checks within ``verified_within`` of *done* that the success criteria are met."""
+
+    verified_within: Allowed = Duration.parse("1 week")
+    verified_by: Text = "engineering_manager"
     immediate: ActionCategory
     short_term: ActionCategory
     long_term: ActionCategory
@@ -491,6 +506,8 @@ class Policy(Terms):
     blanks: Mapping[Name, Blank]
     templates: Templates
     causes: Causes
+    recovery: Recovery | None = None
+    continuity: BusinessContinuity | None = None
     post_mortem: PostMortem
     actions: Actions
 

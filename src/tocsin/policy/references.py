@@ -72,9 +72,23 @@ def _named_targets(policy: Policy) -> Iterator[tuple[Path, str, bool]]:
     for name, approval in policy.outside.approval.items():
         yield ("outside", "approval", name, "approves"), approval.approves, True
         yield ("outside", "approval", name, "sends"), approval.sends, True
+    yield from _planned(policy)
+    yield ("actions", "verified_by"), policy.actions.verified_by, True
     for field in ("required", "required_when_users_saw", "optional"):
         for place, target in enumerate(getattr(policy.post_mortem, field)):
             yield ("post_mortem", field, place), target, True
+
+
+def _planned(policy: Policy) -> Iterator[tuple[Path, str, bool]]:
+    """Owners of the steps of plans."""
+    for place, step in enumerate(policy.recovery.steps if policy.recovery else ()):
+        yield ("recovery", "steps", place, "owner"), step.owner, True
+    if policy.continuity is not None:
+        for name, plan in policy.continuity.plans.items():
+            for place, part in enumerate(plan.steps):
+                yield ("continuity", "plans", name, "steps", place, "owner"), part.owner, True
+        for audience, terms in policy.continuity.hearing.items():
+            yield ("continuity", "hearing", audience, "through"), terms.through, True
 
 
 def _kinds(policy: Policy) -> Iterator[Fault]:
@@ -85,6 +99,9 @@ def _kinds(policy: Policy) -> Iterator[Fault]:
                 ("outside", "customer_mail", "at_any_share", place),
                 _unknown("subtype", subtype, sorted(subtypes)),
             )
+    for place, subtype in enumerate(policy.outside.major.subtypes):
+        if subtype not in subtypes:
+            yield ("outside", "major", "subtypes", place), _unknown("subtype", subtype, sorted(subtypes))
     for name, party in policy.outside.parties.items():
         for place, kind in enumerate(party.types):
             if kind not in policy.types:

@@ -22,6 +22,12 @@ class Proposal(msgspec.Struct, frozen=True):
     others: tuple[tuple[str, str], ...] = ()
     """(rule, severity), the most severe first"""
 
+    @property
+    def said(self) -> str:
+        """The reason, and which other rules fired too."""
+        also = ", ".join(f"{rule} ({severity})" for rule, severity in self.others)
+        return f"{self.reason}; also: {also}" if also else self.reason
+
 
 def propose(policy: Policy, facts: Facts) -> Proposal:
     """The most severe rule that holds wins, the first in the file among equals; the others are listed.
