@@ -17,7 +17,8 @@ POSTS: Mapping[str, str] = {
 LABELS: Mapping[str, str] = {
     "acknowledge": "Acknowledge", "respond": "Respond", "record": "Record what happened", "assess": "Assess severity and impact",
     "activate": "Call the response team", "mitigate": "Begin mitigation", "resolve": "Resolve", "update": "Update",
-    "tell": "First notice", "war_room": "Open the war room", "stand_up": "Stand-up", "message": "Message to the outside",
+    "tell": "First notice", "validation": "Validate the recovery", "recovery": "Recovery", "continuity": "Continuity", "action": "Finish the action item",
+    "action_status": "Report on the action item", "action_verification": "Verify the action item", "policy_review": "Review the policy", "war_room": "Open the war room", "stand_up": "Stand-up", "message": "Message to the outside",
     "post_mortem": "Post-mortem",
 }  # fmt: skip
 """rule of a duty, or step of the protocol → what it is called"""
@@ -67,6 +68,8 @@ def duty_label(
         return f"Post-mortem: {STEPS[detail]}"
     if rule == "message" and detail:
         return f"Message to {parties.get(detail, plain(detail)).lower()}"
+    if rule in ("recovery", "continuity") and detail:
+        return f"{LABELS[rule]}: {plain(detail)}"
     if rule == "stand_up" and detail.isdigit():
         return f"Stand-up at {moment(int(detail), zone, near)}"
     return LABELS.get(rule) or plain(rule).capitalize()

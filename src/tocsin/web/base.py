@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from tocsin import __version__
-from tocsin.engine import overview
+from tocsin.engine import desk, overview
 from tocsin.engine.administration import administer
 from tocsin.engine.changes import CHANGES
 from tocsin.engine.commands import COMMANDS, Command
@@ -348,3 +348,14 @@ def command_kind(verb: str) -> type[Command]:
     if kind is None:
         raise NotFound(f"there is no verb {verb[:40]!r}; there are {', '.join(sorted(COMMANDS))}")
     return kind
+
+
+def execute(visit: Visit, verb: str, **fixed: Any) -> desk.Answer:
+    """Takes the command that the form names; fields that belong to another button of the same form are left out."""
+    kind = command_kind(verb)
+    known = fields_of(kind)
+    if verb == "milestone" and not visit.form.get("at"):
+        fixed["at"] = visit.now
+    wanted = FormData([(key, value) for key, value in visit.form.multi_items() if key in known])
+    command = from_form(kind, wanted, zone=visit.zone, now=visit.now, **fixed)
+    return visit.engine.execute(visit.principal, command, via="web")

@@ -12,8 +12,9 @@ from tocsin.engine.silencing import hidden
 from tocsin.incidents.incident import ALL_SEVERITIES
 from tocsin.kernel.errors import NotFound, TocsinError
 from tocsin.web import now_view
-from tocsin.web.base import Visit, Web
-from tocsin.web.response_pages import ResponsePages, execute, export_text, said_of
+from tocsin.web.action_pages import ActionPages
+from tocsin.web.base import Visit, Web, execute
+from tocsin.web.response_pages import ResponsePages, export_text, said_of
 
 __all__ = ["IncidentPages", "export_text"]
 
@@ -36,6 +37,7 @@ class IncidentPages:
             route("/incidents", self.incidents),
             route("/declare", self.declare, form=True),
             *ResponsePages(self.web).routes(),
+            *ActionPages(self.web).routes(),
         ]
 
     def now(self, visit: Visit) -> Response:

@@ -11,13 +11,17 @@ from typing import cast
 import msgspec
 
 from tocsin.engine.chasing import owner_people
+from tocsin.engine.deciding import PROTECTED, VERBS, in_words
 from tocsin.engine.engine import Engine
+from tocsin.engine.promising import down_on_record
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import is_interval
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.duties import Standing, duties, standing
 from tocsin.incidents.duty import Duty
 from tocsin.incidents.incident import Incident
+from tocsin.incidents.promises import GATES
+from tocsin.incidents.roles import proposals
 from tocsin.incidents.wording import duty_label, in_sentence, plain, post_label
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import SYSTEM, Fact
@@ -71,6 +75,18 @@ class RoleRow(msgspec.Struct):
     since: Instant = 0
     proposed: str = ""
     owes: list[str] = []
+
+
+class Wish(msgspec.Struct):
+    """A decision that somebody asked for and nobody has answered. ``answers``: whether the reader may."""
+
+    id: str
+    words: str
+    by: str
+    reason: str
+    at: Instant
+    mine: bool
+    answers: bool
 
 
 class Word(msgspec.Struct):
@@ -185,22 +201,54 @@ def who_did(facts: Iterable[Fact]) -> dict[str, tuple[str, str]]:
 def role_rows(incident: Incident, policy: Policy, directory: Directory, rows: Iterable[Owed], now: Instant) -> list[RoleRow]:  # fmt: skip
     """Every role of the policy, filled or not; where it is not, whom owners and rosters propose."""
     rows = list(rows)
-    service = incident.services[0] if incident.services else ""
+    proposed = proposals(incident, policy, directory, now)
     found = []
     for key, role in policy.roles.items():
         holder = incident.roles.get(key)
         row = RoleRow(key, role.name, role.purpose)
         if holder is not None:
             row.holder, row.acting, row.since = holder.person, holder.acting, holder.since
-        if holder is None or holder.acting:
-            meant = directory.resolve(key, now, service=service, policy=incident.escalation_policy).people
-            row.proposed = next((person for person in meant if person != row.holder), "")
+        if key == "incident_commander" and (holder is None or holder.acting):
+            turn = directory.resolve(key, now, policy=incident.escalation_policy).people
+            row.proposed = next((person for person in turn if person != row.holder), "")
+        elif holder is None:
+            row.proposed = proposed.get(key, "")
         row.owes = [
             one.label for one in rows
             if one.running and one.clock.duty.owner == key and one.clock.duty.rule not in PROTOCOL[2:]
         ]  # fmt: skip
         found.append(row)
     return found
+
+
+def wishes(
+    incident: Incident, name: Callable[[str], str], may: Callable[[str], bool], person: str
+) -> list[Wish]:
+    """What somebody asked for, with the reader's part in it."""
+    found = []
+    for one in incident.requests.values():
+        if one.state != "open":
+            continue
+        to = str(one.fields.get("to", ""))
+        verb = VERBS.get(one.verb, "") or (to if to in ("resolve", "close", "false_alarm") else "update")
+        protected = one.verb == "waive" and str(one.fields.get("duty", "")).partition(":")[0] in PROTECTED
+        allowed = may("note") if protected else may(verb)
+        fields = one.fields | {"person": name(str(one.fields.get("person", "")))}
+        found.append(
+            Wish(one.id, in_words(one.verb, fields), name(one.by), one.reason, one.at, one.by == person, allowed and one.by != person)
+        )  # fmt: skip
+    return found
+
+
+def unproved(incident: Incident, policy: Policy, name: Callable[[str], str]) -> list[str]:
+    """What is not shown yet of all that has to be before it is resolved; empty where nothing stands before that."""
+    if policy.validation_gates(incident.severity, incident.kind) != "resolved" or "validation" in incident.overridden:  # fmt: skip
+        return []
+    shown = {
+        kind for kind, one in incident.validations.items() if one.outcome in ("passed", "not_applicable")
+    }
+    missing = [kind for kind in GATES if kind not in shown]
+    return missing + [f"{name(service)} up again" for service in down_on_record(incident)]
 
 
 def last_word(facts: Iterable[Fact], name: Callable[[str], str]) -> Word | None:
@@ -242,11 +290,12 @@ def is_paged(incident: Incident, person: str) -> bool:
 
 
 def next_steps(
-    incident: Incident, rows: Iterable[Owed], may: Callable[[str], bool], person: str
-) -> list[str]:
+    incident: Incident, rows: Iterable[Owed], may: Callable[[str], bool], person: str, missing: Collection[str] = ()
+) -> list[str]:  # fmt: skip
     """What is to be done, the step that comes first at the head; only what this person may do.
 
-    Acknowledge, confirm the severity, then by what falls due first; once everything is quiet, the end.
+    Acknowledge, confirm the severity, then by what falls due first; once everything is quiet, what proves that it is
+    over (``missing``), and the end.
     """
     if not incident.open:
         wanted = (
@@ -268,13 +317,16 @@ def next_steps(
         for order, (step, verb) in enumerate(
             [("assess", "step"), ("activate", "step"), ("mitigate", "step"), ("update", "update")]
         )
-        if (clock := pressing.get(step)) is not None and not (step == "assess" and ("confirm", "confirm_severity") in first)
+        if (clock := pressing.get(step)) is not None
+        and not (step == "activate" and "assess" not in incident.protocol)
+        and not (step == "assess" and ("confirm", "confirm_severity") in first)
     ]  # fmt: skip
     quiet = (
         bool(incident.alerts) and not incident.firing and not any(step == "mitigate" for *_, step, _ in timed)
     )
     later = [(step, verb) for *_, step, verb in sorted(timed)]
-    end = [("resolve", "resolve")] if incident.status == "monitoring" or quiet else []
+    last = ("validate", "validate") if missing else ("resolve", "resolve")
+    end = [last] if incident.status == "monitoring" or quiet else []
     urgent = any(clock.state in ("soon", "overdue") and rule == "update" for rule, clock in pressing.items())
     ordered = [*first, *later, *end] if urgent or not quiet else [*first, *end, *later]
     return [step for step, verb in ordered if may(verb)]

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from starlette.datastructures import FormData
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tocsin.alerts.shape import AlertBody
 from tocsin.catalogue.services import Service
 from tocsin.engine import desk, overview
-from tocsin.engine.commands import COMMANDS, Impact
+from tocsin.engine.commands import COMMANDS, Ask, Impact
 from tocsin.engine.engine import Engine
+from tocsin.engine.promising import down_on_record
+from tocsin.engine.recording import METRICS, MILESTONES, REPORTED, STATES
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
+from tocsin.incidents import plans
+from tocsin.incidents.actions import CATEGORIES
 from tocsin.incidents.incident import ALL_SEVERITIES, Incident
 from tocsin.incidents.moves import MOVES
 from tocsin.incidents.promises import LEARNING
@@ -26,8 +29,10 @@ from tocsin.kernel.errors import NotFound, Refused, TocsinError
 from tocsin.kernel.facts import Fact
 from tocsin.kernel.ports import AlertRow
 from tocsin.policy.model import Policy
-from tocsin.web.base import Visit, Web, command_kind, names_of
-from tocsin.web.forms import fields_of, from_form
+from tocsin.policy.plans import PHASES
+from tocsin.web.action_pages import items_of
+from tocsin.web.base import Visit, Web, execute, names_of
+from tocsin.web.forms import fields_of
 from tocsin.web.incident_drafts import draft_for
 from tocsin.web.incident_view import (
     Owed,
@@ -40,7 +45,9 @@ from tocsin.web.incident_view import (
     protocol_steps,
     role_rows,
     told_rows,
+    unproved,
     updates_of,
+    wishes,
 )
 
 LINES = 50
@@ -51,7 +58,6 @@ TABS = {
     "recovery": "Recovery",
     "post-mortem": "Post-mortem",
 }
-MILESTONES = ("impact_began", "detected", "contained", "mitigated", "resolved")
 IMPACT = {
     "users_affected_percent": "Users affected, in %", "users_affected": "Users affected, how many", "error_rate_percent": "Error rate, in %",
     "latency_ms": "Latency, in ms", "data_lost": "Data lost, with its unit", "who": "Who notices, and what", "workaround": "Workaround",
@@ -77,7 +83,10 @@ SAID = {
     "impact": "The impact is recorded.", "milestone": "The milestone is recorded.", "task_add": "The task is added.",
     "activate": "The response team is called.", "stand_up": "The stand-up is recorded.", "validate": "The check is recorded.",
     "send": "Recorded as sent.", "approve": "Approved; it can be sent now.", "pause_clock": "The clocks are paused.",
-    "waive": "Waived, with your reason.",
+    "ask": "Asked; whoever decides is told.", "resume_clock": "The clocks run again.", "rename": "It has its new title.",
+    "affect": "The services are added.", "attach_report": "The report is added.", "service_state": "The state is recorded.",
+    "measure": "The figure is recorded.", "plan_step": "The step is recorded.", "restore_service": "Recorded.",
+    "action_add": "The action item is made; its owner is told.",
 }  # fmt: skip
 """verb → what is said when it is done; the others need more than a fixed sentence"""
 
@@ -115,7 +124,7 @@ class ResponsePages:
 
     def post_mortem(self, visit: Visit) -> Response:
         """The steps that are owed after the resolution."""
-        return self._page(visit, "post-mortem", "post_mortem.html", lambda view: {"steps": view.learning()})
+        return self._page(visit, "post-mortem", "post_mortem.html", self._post_mortem)
 
     def _page(
         self, visit: Visit, tab: str, template: str, more: Callable[[View], dict[str, Any]]
@@ -140,7 +149,9 @@ class ResponsePages:
             count = len(incident.firing)
             what = "an alert still fires" if count == 1 else f"{count} of its alerts still fire"
             raise Refused(f"{what}: say why it is resolved all the same")
-        if verb == "impact":
+        if verb == "ask":
+            answer = visit.engine.execute(visit.principal, wish_of(visit, reference), via="web")
+        elif verb == "impact":
             answer = visit.engine.execute(visit.principal, Impact(reference, impact_of(visit)), via="web")
         else:
             answer = execute(visit, verb, incident=reference)
@@ -148,7 +159,7 @@ class ResponsePages:
 
     def _response(self, view: View) -> dict[str, Any]:
         visit, incident = view.visit, view.incident
-        everything = visit.query("timeline") == "all"
+        everything, missing = visit.query("timeline") == "all", unproved(incident, view.policy, lambda one: view.names.get(one, one))  # fmt: skip
         lines = visit.query("lines")
         shown = int(lines) if lines.isdigit() and len(lines) < 6 else LINES
         told = entries(view.facts, view.names, visit.zone, view.posts)
@@ -160,7 +171,9 @@ class ResponsePages:
         ]
         return {
             "steps": protocol_steps(view.rows, incident, view.facts, view.name),
-            "todo": next_steps(incident, view.rows, view.may, visit.principal.person),
+            "todo": next_steps(incident, view.rows, view.may, visit.principal.person, missing), "missing": missing, "checks": CHECKS,
+            "wishes": wishes(incident, view.name, view.may, visit.principal.person), "catalogue": _sorted(view.directory.services),
+            "reported": REPORTED,
             "paged_me": is_paged(incident, visit.principal.person),
             "roles": role_rows(incident, view.policy, view.directory, view.rows, visit.now),
             "timeline": wanted[:shown], "rest": max(0, len(wanted) - shown), "shown": shown, "everything": everything, "hidden": len(told) - len(wanted),
@@ -196,10 +209,24 @@ class ResponsePages:
         }  # fmt: skip
 
     def _recovery(self, view: View) -> dict[str, Any]:
-        incident = view.incident
+        incident, policy = view.incident, view.policy
+        begun = plans.continuity(incident, policy)
+        owners = owners_of(
+            view.visit.engine, incident, {one.owner for steps in (plans.recovery(incident, policy), *begun.values()) for one in steps}
+        )  # fmt: skip
         return {
-            "checks": CHECKS, "gate": view.policy.validation_gates(incident.severity, incident.kind), "milestones": MILESTONES,
-            "alerts": view.alerts(), "closing": [row for row in view.rows if row.running],
+            "checks": CHECKS, "gate": policy.validation_gates(incident.severity, incident.kind), "milestones": MILESTONES, "phases": PHASES,
+            "alerts": view.alerts(), "closing": [row for row in view.rows if row.running], "plan": plans.recovery(incident, policy),
+            "continuity": begun, "plan_names": {key: plan.name for key, plan in policy.continuity.plans.items()} if policy.continuity else {},
+            "back": plans.services(incident, view.directory.services), "down": down_on_record(incident), "states": STATES, "metrics": METRICS,
+            "who": {post: ", ".join(view.name(one) for one in found) for post, found in owners.items()},
+            "affected": view.services(),
+        }  # fmt: skip
+
+    def _post_mortem(self, view: View) -> dict[str, Any]:
+        return {
+            "steps": view.learning(), "items": items_of(view.visit, incident=view.incident.id), "categories": CATEGORIES,
+            "terms": {one: view.policy.actions.category(one) for one in CATEGORIES},
         }  # fmt: skip
 
     def export(self, visit: Visit) -> Response:
@@ -239,9 +266,8 @@ class View:
     def glass(self, verb: str) -> bool:
         """Whether they may do it only with a break-glass reason: nobody commands yet."""
         decision = authorize(self.visit.principal, verb, self.about)
-        takes = "break_glass" in fields_of(
-            COMMANDS["merge" if verb == "merge" else "severity" if verb == "lower_severity" else "move"]
-        )
+        taken = {"merge": "merge", "lower_severity": "severity", "hand_over_command": "assign_role"}
+        takes = "break_glass" in fields_of(COMMANDS[taken.get(verb, "move")])
         return not decision.allowed and decision.break_glass and takes
 
     def common(self) -> dict[str, Any]:
@@ -253,7 +279,7 @@ class View:
         return {
             "incident": incident, "rows": self.rows, "pressing": pressing, "tabs": tabs, "moves": MOVES[incident.status],
             "can": self.may, "glass": self.glass, "names": self.names, "posts": self.posts, "post": lambda one: post_label(one, self.posts),
-            "linked": _linked(visit, incident), "word": last_word(self.facts, self.name),
+            "asks": lambda verb: self.may("ask") and not self.may(verb) and not self.glass(verb), "linked": _linked(visit, incident), "word": last_word(self.facts, self.name),
             "people": sorted(
                 (one for one in self.directory.people.values() if one.active), key=lambda one: one.name.casefold()
             ),
@@ -287,17 +313,6 @@ class View:
         ]  # fmt: skip
 
 
-def execute(visit: Visit, verb: str, **fixed: Any) -> desk.Answer:
-    """Takes the command that the form names; fields that belong to another button of the same form are left out."""
-    kind = command_kind(verb)
-    known = fields_of(kind)
-    if verb == "milestone" and not visit.form.get("at"):
-        fixed["at"] = visit.now
-    wanted = FormData([(key, value) for key, value in visit.form.multi_items() if key in known])
-    command = from_form(kind, wanted, zone=visit.zone, now=visit.now, **fixed)
-    return visit.engine.execute(visit.principal, command, via="web")
-
-
 def said_of(visit: Visit, verb: str, answer: desk.Answer, incident: Incident) -> str:
     """What was just done, as a sentence."""
     form, name = visit.form, visit.directory.name
@@ -320,6 +335,14 @@ def said_of(visit: Visit, verb: str, answer: desk.Answer, incident: Incident) ->
         return f"{answer['number']} stands on its own; people are being paged for it."
     if verb == "post_mortem":
         return f"Done: {STEPS.get(str(form.get('step', '')), 'the step')}."
+    if verb == "waive":
+        return (
+            "Asked: this takes a second person who agrees."
+            if "request" in answer
+            else "Waived, with your reason."
+        )
+    if verb == "answer_request":
+        return "Granted, and done." if form.get("grant") == "yes" else "Refused; whoever asked is told."
     if verb == "draft":
         drafted = incident.outgoing.get(str(answer.get("message", "")))
         approver = drafted.approver if drafted else ""
@@ -334,6 +357,19 @@ def said_of(visit: Visit, verb: str, answer: desk.Answer, incident: Incident) ->
 def export_text(engine: Engine, principal: Principal, reference: str) -> str:
     """An incident as lines of header, body and hash, head and seals last; the principal must be able to see it."""
     return engine.export(principal, reference).decode()
+
+
+def wish_of(visit: Visit, reference: str) -> Ask:
+    """The form that asks for a decision: what is wanted stands in the fields ``with-…``, its reason is the reason asked with."""
+    wanted, reason = str(visit.form.get("verb_wanted", "")), str(visit.form.get("reason", ""))
+    fields = {
+        key.removeprefix("with-"): str(value)
+        for key, value in visit.form.items()
+        if key.startswith("with-") and value
+    }
+    if wanted in COMMANDS and "reason" in fields_of(COMMANDS[wanted]):
+        fields["reason"] = reason
+    return Ask(reference, wanted, fields, reason)
 
 
 def impact_of(visit: Visit) -> dict[str, int | str]:
@@ -355,3 +391,7 @@ def _linked(visit: Visit, incident: Incident) -> dict[str, str]:
         except NotFound:
             continue  # restricted: for this person it does not exist
     return found
+
+
+def _sorted(things: Any) -> list[Any]:
+    return sorted(things.values(), key=lambda one: one.name.casefold())
