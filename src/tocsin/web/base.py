@@ -43,6 +43,10 @@ from tocsin.web.security import Network, Throttle, client_address, read_form
 
 SAID = "tocsin_said"
 """The cookie with a sentence for the next page: what was just done."""
+PARTS = dict.fromkeys(("communication.html", "recovery.html", "post_mortem.html"), "#head,#page") | {
+    "incident.html": "#head,#next,#facts,#later,#write,#happened",
+}  # fmt: skip
+"""template → the parts of its page that follow what happens, each by itself; the others have one, ``#page``"""
 NOW_HEADER = "x-tocsin-now"
 """The server's time in milliseconds, on every page."""
 
@@ -209,6 +213,7 @@ class Web:
             now=now,
             path=request.url.path,
             here=request.url.path + query,
+            parts=PARTS.get(template, "#page"),
             speed=getattr(self.engine.clock, "factor", 1),
             phone_pane=self.phone is not None,
             **(

@@ -106,7 +106,7 @@
   }
   if (main && main.hasAttribute("hx-get")) {
     remember();
-    var sending = null;
+    var sending = null, home = "";
     document.body.addEventListener("htmx:beforeOnLoad", function (event) {
       var said = Number(event.detail.xhr.getResponseHeader("x-tocsin-now"));
       if (said) heard = { server: said, here: Date.now() };
@@ -115,6 +115,12 @@
       var xhr = event.detail.xhr, form = event.detail.requestConfig.elt, fine = xhr.status < 400;
       var there = xhr.responseURL && new URL(xhr.responseURL);
       sending = form.tagName === "FORM" ? form : null;
+      if (sending && !document.contains(sending)) {
+        // news came in between: what is there now stands for the form that was sent
+        sending = Array.prototype.find.call(main.querySelectorAll("form"), function (one) { return keyOf(one) === keyOf(form); }) || sending;
+      }
+      var around = sending && document.contains(sending) && sending.closest(parts());
+      home = around ? around.id : "";
       if (there && there.pathname !== location.pathname && (sending || fine)) {
         var sentence = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector("#say p");
         if (sentence) sessionStorage.setItem("said", sentence.textContent);
@@ -142,6 +148,8 @@
         if (part) put(kept[id], part);
         delete kept[id];
       });
+      var left = sending && document.activeElement === document.body && document.getElementById(home);
+      if (left) { left.tabIndex = -1; left.focus({ preventScroll: true }); }
       var wrong = sending && document.querySelector("form [role=alert]");
       if (wrong) wrong.focus();
       if (sending) quieten();
@@ -209,7 +217,8 @@
   var going = 0;
   document.addEventListener("keydown", function (event) {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.tagName === "TEXTAREA" && event.target.form) {
-      event.target.form.requestSubmit(event.target.form.querySelector("button:not([type=button])"));
+      var first = event.target.form.querySelector("button");
+      if (first) first.click();
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
