@@ -1,7 +1,7 @@
 """Every signed-in page, wide and bright and narrow and dark: no script error, no request elsewhere, axe finds nothing."""
 
 import pytest
-from test_pages import check, shoot, watch
+from test_pages import check, shoot, sign_in, watch
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -9,6 +9,16 @@ PAGES = {
     "now": "/",
     "incidents": "/incidents?q=payments",
     "incident": "/incidents/INC-1",
+    "communication": "/incidents/INC-1/communication?draft=customer_mail",
+    "recovery": "/incidents/INC-1/recovery",
+    "whole timeline": "/incidents/INC-1?timeline=all",
+    "post-mortem": "/incidents/INC-2/post-mortem",
+    "resolved": "/incidents/INC-2",
+    "actions": "/actions",
+    "action": "/actions/ACT-1",
+    "policy": "/policy",
+    "phone": "/phone",
+    "nowhere": "/nowhere",
     "declare": "/declare",
     "oncall": "/oncall",
     "schedule": "/oncall/{schedule}",
@@ -23,11 +33,15 @@ PAGES = {
     "integrations": "/integrations",
     "integration": "/integrations/{integration}",
     "silences": "/silences",
+    "a silence tried": "/silences?matchers=component%3Dpayments",
     "report": "/report",
 }
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")]
+)
 def test_every_page_loads_clean(site, chromium, width, scheme):
     site.alert("payments down", "pay-1")
     integration = site.tocsin.store.read(lambda r: r.records("integration"))[0].id
@@ -38,36 +52,59 @@ def test_every_page_loads_clean(site, chromium, width, scheme):
         "integration": integration,
     }
     site.make_owner()
-    site.api("POST", "/api/v1/incidents/INC-1/commands/note", json={"text": "looking"})
+    work_on_two_incidents(site)
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     errors, foreign = watch(page, site)
-    page.goto(site.url + "/sign-in")
-    page.fill("#login", site.login)
-    page.fill("#password", site.password)
-    page.click("button:has-text('Sign in')")
-    page.wait_for_selector("h1:has-text('Now')")
+    sign_in(page, site)
     for name, path in PAGES.items():
         page.goto(site.url + path.format(**names))
         page.wait_for_selector("h1")
-        if name == "incident":
-            page.evaluate("document.querySelectorAll('.composer details').forEach(one => one.open = true)")
+        if name in ("incident", "recovery", "person", "post-mortem"):
+            page.evaluate("document.querySelectorAll('main details').forEach(one => one.open = true)")
         shoot(page, f"{name}-{width}-{scheme}")
         check(page)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
             f"{name} is wider than the screen"
         )
-    assert errors == []
+        assert page.evaluate(
+            "(document.querySelector('header.bar')?.getBoundingClientRect().bottom || 0) <= 96"
+        ), "the frame leaves the screen to the page"
+    assert [one for one in errors if "404" not in one] == []
     assert foreign == []
     context.close()
+
+
+def work_on_two_incidents(site):
+    """INC-1 is being worked on, with a draft, a task and a wish; INC-2 is over and has taught something."""
+
+    def do(incident, verb, **fields):
+        answer = site.api("POST", f"/api/v1/incidents/{incident}/commands/{verb}", json=fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    do("INC-1", "acknowledge")
+    do("INC-1", "update", text="the release before is back", eta="2099-01-01T10:00:00Z")
+    do("INC-1", "draft", channel="customer_mail", text="we are on it")
+    do("INC-1", "task_add", text="look at the bank's page", owner="greta")
+    do("INC-1", "impact", values={"users_affected_percent": 40, "who": "whoever pays by card"})
+    do("INC-1", "waive", duty="tell", reason="they sit here")
+    site.api(
+        "POST", "/api/v1/incidents", json={"title": "search was slow", "severity": "P2", "services": ["api"]}
+    )
+    for kind in ("functional", "performance", "security"):
+        do("INC-2", "validate", kind=kind, outcome="passed")
+    do("INC-2", "move", to="resolve", reason="an index was missing")
+    do("INC-2", "action_add", text="watch slow queries", owner="greta", criteria="an alert fires at 2 s")
 
 
 def test_a_keyboard_alone_reaches_an_incident(site, chromium):
     site.alert("payments down", "pay-1")
     page = chromium.new_page()
     page.goto(site.url + "/sign-in")
-    page.fill("#login", site.login)
-    page.fill("#password", site.password)
+    page.keyboard.type(site.login)
+    page.keyboard.press("Tab")
+    page.keyboard.type(site.password)
     page.keyboard.press("Enter")
     page.wait_for_selector("text=payments down")
     page.keyboard.press("Tab")
@@ -78,7 +115,26 @@ def test_a_keyboard_alone_reaches_an_incident(site, chromium):
         page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/incidents/INC-1")
+    tab_to(page, "Acknowledge")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#say:has-text('You have it')")
+    tab_to(page, "Confirm P1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#say:has-text('confirmed')")
+    page.focus("#text")
+    page.keyboard.type("looking into it")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".timeline >> text=looking into it")
     page.close()
+
+
+def tab_to(page, words):
+    """Presses Tab until something that says ``words`` has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("words => document.activeElement.textContent.trim() === words", words):
+            return
+    raise AssertionError(f"Tab does not reach {words}")
 
 
 def test_the_api_document_can_be_read_offline(site, chromium):

@@ -1,6 +1,7 @@
 """A person at the pages: signs in, sees an alert arrive without reload, acknowledges, updates, hands over, resolves."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,38 +17,117 @@ def test_the_main_story_in_a_real_browser(site, chromium, width, scheme):
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     errors, foreign = watch(page, site)
-    page.goto(site.url + "/")
-    page.fill("#login", site.login)
-    page.fill("#password", site.password)
-    page.click("button:has-text('Sign in')")
+    sign_in(page, site)
     page.wait_for_selector("text=Nothing is open")
     check(page)
 
     site.alert("payments down", "pay-1")
-    page.wait_for_selector("text=payments down", timeout=10_000)
+    page.wait_for_selector(".need:has-text('payments down')", timeout=10_000)
     check(page)
-
-    page.click("text=payments down")
+    page.click("a.row:has-text('payments down')")
     page.wait_for_selector("text=nobody has acknowledged")
     shoot(page, f"incident-{width}-{scheme}")
     check(page)
-    page.click("button:has-text('Acknowledge')")
-    page.wait_for_selector("text=Chiara Conti has it")
+
+    page.fill("#text", "rolling the depl")
+    page.click("#next button:has-text('Acknowledge')")
+    page.wait_for_selector("#say:has-text('You have it')")
+    page.wait_for_selector(".head:has-text('Chiara Conti')")
+    assert page.input_value("#text") == "rolling the depl", "what is half written stays"
+    page.click("#next button:has-text('Confirm P1')")
+    page.wait_for_selector("#say:has-text('The severity is P1, confirmed')")
     page.fill("#text", "rolling the deployment back")
-    page.click("text=Post update")
-    page.wait_for_selector("text=rolling the deployment back")
-    page.select_option("select[name=role]", "technical_lead")
-    page.select_option("select[name=person]", "greta")
-    page.click("text=Hand over")
-    page.wait_for_selector("li:has-text('Greta Lind')")
-    page.click(".actions button:has-text('Resolve')")
-    page.wait_for_selector("button:has-text('Reopen')")
+    page.click("button:has-text('Post update')")
+    page.wait_for_selector(".timeline >> text=rolling the deployment back")
+    assert page.input_value("#text") == "", "what was sent is gone"
+
+    page.click("#hand-over summary")
+    page.select_option("#hand-over select[name=role]", "technical_lead")
+    page.select_option("#hand-over select[name=person]", "greta")
+    page.click("#hand-over button")
+    page.wait_for_selector("#later li:has-text('Technical lead') >> text=Greta Lind")
+    page.fill("input[name=how]", "the release before is back")
+    page.click("button:has-text('Mitigation has begun')")
+    page.wait_for_selector(".steps li.done:has-text('Begin mitigation')")
+    shoot(page, f"incident-worked-on-{width}-{scheme}")
+    check(page)
+
+    site.alert("payments down", "pay-1", "resolve")
+    for kind in ("functional", "performance", "security"):
+        page.click(f"#next button[aria-label='Passed: {kind}']")
+    page.click("#next button:has-text('Resolve')")
+    page.wait_for_selector(".head:has-text('resolved')")
+    assert re.search(r"lasted \d", page.inner_text(".head")), "what is over no longer counts"
     check(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
         "the page is wider than the screen"
     )
     assert errors == []
     assert foreign == []
+    context.close()
+
+
+def test_a_burst_of_news_loads_an_incident_once_and_not_once_for_each(site, chromium):
+    site.alert("payments down", "pay-1")
+    page = chromium.new_page()
+    sign_in(page, site)
+    page.goto(site.url + "/incidents/INC-1")
+    page.wait_for_timeout(1500)
+    loads = []
+    page.on("request", lambda request: loads.append(request.url) if "/incidents/" in request.url else None)
+    for number in range(8):
+        site.api("POST", "/api/v1/incidents/INC-1/commands/note", json={"text": f"line {number}"})
+    page.wait_for_selector("text=line 7")
+    page.wait_for_timeout(2000)
+    assert 1 <= len(loads) <= 3
+    page.close()
+
+
+def test_clocks_tick_and_a_lost_connection_is_said(site, chromium):
+    site.alert("payments down", "pay-1")
+    page = chromium.new_page()
+    sign_in(page, site)
+    page.route("**/api/v1/events", lambda route: route.abort())
+    page.goto(site.url + "/incidents/INC-1")
+    before = page.inner_text(".next-due .left")
+    page.wait_for_function("was => document.querySelector('.next-due .left').textContent !== was", arg=before)
+    page.wait_for_selector("#lost:has-text('The connection to the server is lost')")
+    page.unroute("**/api/v1/events")
+    page.wait_for_selector("#lost", state="hidden")
+    page.close()
+
+
+def test_a_form_that_is_refused_keeps_every_word_and_says_why_where_it_stands(site, chromium):
+    site.alert("payments down", "pay-1")
+    page = chromium.new_page()
+    sign_in(page, site)
+    page.goto(site.url + "/incidents/INC-1")
+    page.fill("#text", "half an update")
+    page.click("#more-status > summary")
+    page.evaluate("document.querySelectorAll('#more-status [required]').forEach(one => one.required = false)")
+    page.fill("#more-status [name=break_glass]", "nobody answers")
+    page.click("#more-status button:has-text('Resolve')")
+    page.wait_for_selector("#more-status [role=alert]:has-text('an alert still fires')")
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "alert"
+    assert page.input_value("#more-status [name=break_glass]") == "nobody answers"
+    assert page.input_value("#text") == "half an update"
+    check(page)
+    page.close()
+
+
+def test_all_of_it_works_without_script(site, chromium):
+    site.alert("payments down", "pay-1")
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, site)
+    page.click("button:has-text('Acknowledge')")
+    page.wait_for_selector("#say:has-text('You have it')")
+    page.click("a.row:has-text('payments down')")
+    page.fill("#text", "looking")
+    page.click("button:has-text('Add as note')")
+    page.wait_for_selector(".timeline >> text=looking")
+    page.click(".tabs >> text=Communication")
+    page.wait_for_selector("h2:has-text('To the outside')")
     context.close()
 
 
@@ -59,8 +139,22 @@ def test_the_pages_link_works_without_signing_in(site, chromium):
     check(page)
     shoot(page, "acknowledge-390")
     page.click("button:has-text('Acknowledge')")
-    page.wait_for_selector("text=has it")
+    page.wait_for_selector("h1:has-text('You have it')")
+    shoot(page, "acknowledged-390")
+    check(page)
+    page.click('summary:has-text("I can\'t take it")')
+    page.click('button:has-text("I can\'t take it")')
+    page.wait_for_selector("text=Nobody has acknowledged yet")
     page.close()
+
+
+def sign_in(page, site):
+    """From the door to *Now*."""
+    page.goto(site.url + "/sign-in")
+    page.fill("#login", site.login)
+    page.fill("#password", site.password)
+    page.click("button:has-text('Sign in')")
+    page.wait_for_selector("h1:has-text('Now')")
 
 
 def watch(page, site):
@@ -86,4 +180,4 @@ def check(page):
 def shoot(page, name):
     """Keeps a picture where TOCSIN_PICTURES names a folder."""
     if folder := os.environ.get("TOCSIN_PICTURES"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True, caret="initial")

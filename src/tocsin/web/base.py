@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -16,28 +18,37 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from tocsin import __version__
-from tocsin.engine import overview
+from tocsin.engine import desk, overview
 from tocsin.engine.administration import administer
 from tocsin.engine.changes import CHANGES
 from tocsin.engine.commands import COMMANDS, Command
 from tocsin.engine.engine import Engine
 from tocsin.engine.receiving import Integration
 from tocsin.identity.authorize import authorize
-from tocsin.identity.principals import Principal
+from tocsin.identity.principals import Principal, person_principal
 from tocsin.identity.sessions import Session
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import Instant, humanize, to_datetime, to_iso
+from tocsin.incidents.wording import plain
+from tocsin.kernel.clock import MILLISECOND, SECOND, Instant, humanize, to_datetime, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, NotFound, Refused, TocsinError, Unauthenticated, Unusable
 from tocsin.kernel.redact import mask
 from tocsin.oncall.walltime import zone_of
 from tocsin.web import auth
 from tocsin.web.forms import fields_of, from_form, from_json
+from tocsin.web.refill import Refused as RefusedForm
+from tocsin.web.refill import opened
 from tocsin.web.security import Network, Throttle, client_address, read_form
 
 SAID = "tocsin_said"
 """The cookie with a sentence for the next page: what was just done."""
+PARTS = dict.fromkeys(("communication.html", "recovery.html", "post_mortem.html"), "#head,#page") | {
+    "incident.html": "#head,#next,#facts,#later,#write,#happened",
+}  # fmt: skip
+"""template → the parts of its page that follow what happens, each by itself; the others have one, ``#page``"""
+NOW_HEADER = "x-tocsin-now"
+"""The server's time in milliseconds, on every page."""
 
 
 def problem(error: TocsinError) -> JSONResponse:
@@ -104,19 +115,28 @@ class Visit:
         """Whether the page offers something; the change itself asks again."""
         return authorize(self.principal, verb).allowed
 
-    def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """A page of the signed-in part: with navigation, banner, and what was just said."""
+    def page(self, template: str, status: int = 200, *, error: str = "", **values: Any) -> Response:
+        """A page of the signed-in part: with navigation, banner, and what was just said.
+
+        ``error``: why the form that was sent is refused; the form comes back as it was filled in, the sentence above it.
+        """
         said = unquote(self.request.cookies.get(SAID, ""))[:500]
         answer = self.web.page(
             template, self.request, status, session=self.session, said=said, me=self.principal, zone=self.zone, name=self.directory.name,
-            may=self.may, banner=overview.banner(self.engine), **values,
+            may=self.may, banner=overview.banner(self.engine), refused=RefusedForm(self.form, error) if error else None, **values,
         )  # fmt: skip
         if said:
             answer.delete_cookie(SAID)
         return answer
 
+    def refuse(self, title: str, text: str) -> Response:
+        """A page that is for others: says so before anybody fills in a form."""
+        return self.page("message.html", 403, title=title, text=text)
+
     def go(self, path: str, said: str = "") -> Response:
-        """Sends the browser on, with a sentence for the next page."""
+        """Sends the browser on, with a sentence for the next page; a page that stays keeps its parameters."""
+        if path == self.request.url.path and self.request.url.query:
+            path = f"{path}?{self.request.url.query}"
         answer = RedirectResponse(path, 303)
         if said:
             answer.set_cookie(
@@ -155,8 +175,9 @@ class Web:
             lstrip_blocks=True,
         )
         self.templates.filters.update(
-            iso=to_iso, human=humanize, words=lambda text: str(text).replace("_", " "), local=local_text,
-            field=field_text, day=lambda at, zone: local_text(at, zone)[:-6],
+            iso=to_iso, human=humanize, words=lambda text: plain(str(text)), local=local_text, field=field_text, ms=lambda at: at // MILLISECOND,
+            day=lambda at, zone: local_text(at, zone)[:-6], today=today_text, countdown=countdown, utc=utc_text, zoned=zone_text, linked=linked_text,
+            secure=lambda url: str(url).startswith(("http://", "https://")),
         )  # fmt: skip
         self.wakers: set[asyncio.Event] = set()
         self.event_loop: asyncio.AbstractEventLoop | None = None
@@ -179,19 +200,51 @@ class Web:
         return client_address(request, self.trusted)
 
     def page(self, template: str, request: Request, status: int = 200, **values: Any) -> HTMLResponse:
-        """A page; one without ``session`` has no navigation."""
-        session = values.pop("session", None)
+        """A page; one without ``session`` has no navigation. What says that something is not here keeps the navigation."""
+        if "session" not in values and template == "message.html":
+            values = self._known(request) | values
+        session, now = values.pop("session", None), self.engine.clock.now()
+        query = f"?{request.url.query}" if request.url.query else ""
         html = self.templates.get_template(template).render(
             session=session,
             csrf=session.csrf if session else "",
             label=self.label,
             version=__version__,
-            now=self.engine.clock.now(),
+            now=now,
             path=request.url.path,
+            here=request.url.path + query,
+            parts=PARTS.get(template, "#page"),
+            speed=getattr(self.engine.clock, "factor", 1),
             phone_pane=self.phone is not None,
-            **({"said": "", "banner": [], "me": None, "may": lambda verb: False} | values),
+            **(
+                {
+                    "said": "",
+                    "banner": [],
+                    "me": None,
+                    "may": lambda verb: False,
+                    "zone": "UTC",
+                    "refused": None,
+                }
+                | values
+            ),
         )
-        return HTMLResponse(html, status)
+        if values.get("refused"):
+            html = opened(html)
+        # whoever shows clocks corrects its own by this: they tick between two loads, and the demonstration's run fast
+        return HTMLResponse(html, status, {NOW_HEADER: str(now // MILLISECOND)})
+
+    def _known(self, request: Request) -> dict[str, Any]:
+        """Who asks, where somebody signed in does: for pages that are made outside a visit."""
+        session = auth.session_of(self.engine, request)
+        directory = self.engine.directory()
+        person = directory.people.get(session.person) if session else None
+        if session is None or person is None or not person.active:
+            return {}
+        principal = person_principal(person.id, person.role)
+        return {
+            "session": session, "me": principal, "zone": person.zone, "name": directory.name,
+            "may": lambda verb: authorize(principal, verb).allowed, "banner": overview.banner(self.engine),
+        }  # fmt: skip
 
     def route(self, path: str, handler: Handler, *, form: bool = False) -> Route:
         """The address of a signed-in page; ``handler`` runs in a thread, ``form`` lets it take POST."""
@@ -229,6 +282,53 @@ def local_text(at: Instant, zone: str) -> str:
     return f"{moment:%a} {moment.day} {moment:%b %H:%M}"
 
 
+def today_text(at: Instant, zone: str, now: Instant) -> str:
+    """``09:00`` today, else ``Mon 2 Mar 09:00``; with the year where it is another one."""
+    place = zone_of(zone)
+    moment, present = to_datetime(at, place), to_datetime(now, place)
+    if moment.date() == present.date():
+        return f"{moment:%H:%M}"
+    if moment.year != present.year:
+        return f"{moment.day} {moment:%b %Y %H:%M}"
+    return local_text(at, zone)
+
+
+def utc_text(at: Instant) -> str:
+    """``2026-03-02 09:00 UTC``: what stands behind every time on a page."""
+    return f"{to_datetime(at):%Y-%m-%d %H:%M} UTC"
+
+
+def zone_text(zone: str, at: Instant) -> str:
+    """``Europe/Rome, UTC+1``: a zone and how far from UTC its clocks are at a moment."""
+    if zone == "UTC":
+        return zone
+    offset = to_datetime(at, zone_of(zone)).utcoffset()
+    minutes = int(offset.total_seconds()) // 60 if offset else 0
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{zone}, UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+
+
+def linked_text(text: str) -> Markup:
+    """A text with the addresses in it as links."""
+    parts = re.split(r"(https?://[^\s<>\"']+)", text)
+    return Markup("").join(
+        Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )
+
+
+def countdown(duration: int) -> str:
+    """A clock that ticks: ``45 s``, ``4 min 05 s``, ``2 h 05 min``, ``3 d 4 h``; the script in the browser writes the same."""
+    seconds = abs(duration) // SECOND
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02} s"
+    if seconds < 86400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02} min"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
+
+
 def field_text(at: Instant, zone: str) -> str:
     """An instant as the value of a date-and-time field."""
     return f"{to_datetime(at, zone_of(zone)):%Y-%m-%dT%H:%M}"
@@ -253,3 +353,14 @@ def command_kind(verb: str) -> type[Command]:
     if kind is None:
         raise NotFound(f"there is no verb {verb[:40]!r}; there are {', '.join(sorted(COMMANDS))}")
     return kind
+
+
+def execute(visit: Visit, verb: str, **fixed: Any) -> desk.Answer:
+    """Takes the command that the form names; fields that belong to another button of the same form are left out."""
+    kind = command_kind(verb)
+    known = fields_of(kind)
+    if verb == "milestone" and not visit.form.get("at"):
+        fixed["at"] = visit.now
+    wanted = FormData([(key, value) for key, value in visit.form.multi_items() if key in known])
+    command = from_form(kind, wanted, zone=visit.zone, now=visit.now, **fixed)
+    return visit.engine.execute(visit.principal, command, via="web")

@@ -19,22 +19,31 @@ from tocsin.engine.changes import PutSchedule
 from tocsin.engine.engine import Engine
 from tocsin.identity.sessions import secret_id
 from tocsin.incidents.directory import Directory
-from tocsin.kernel.clock import DAY, MINUTE, Instant
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, Instant
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import NotFound, TocsinError, Unauthenticated
 from tocsin.oncall.calendar_feed import calendar_feed
 from tocsin.oncall.rotations import Rotation
-from tocsin.oncall.schedules import Schedule, gaps, has_secondary, shifts
-from tocsin.oncall.walltime import instant_at, wall_at
+from tocsin.oncall.schedules import Gap, Schedule, gaps, has_secondary, shifts
+from tocsin.oncall.walltime import instant_at, wall_at, weekday
 from tocsin.web.base import Visit, Web
 
 DAYS = 14
 FEED_DAYS = 90
-COLOURS = 8
+COLOURS = 12
+WIDE, NARROW = 980, 320
+"""pixels that a strip has on a desk and on a telephone, roughly: what a name may need"""
+LETTER = 7.5
+"""pixels of a letter"""
+LONGEST_SHIFT = 36 * HOUR
+"""a present shift that ends within this is what *take a shift* proposes to take over"""
 
 
 class Bar(msgspec.Struct):
-    """A shift in the strip: left edge and width in thousandths of the whole; ``colour`` is the person's, 0 for nobody."""
+    """A shift in the strip: left edge and width in thousandths of the whole; ``colour`` is the person's, 0 for nobody.
+
+    ``full`` and ``brief``: as much of the name as there is room for, on a desk and on a telephone.
+    """
 
     left: int
     width: int
@@ -43,6 +52,19 @@ class Bar(msgspec.Struct):
     start: Instant
     end: Instant
     reason: str
+    person: str = ""
+    full: str = ""
+    brief: str = ""
+
+
+class Away(msgspec.Struct):
+    """Leave within somebody's own shifts: nobody is there, whatever the bar says."""
+
+    left: int
+    width: int
+    name: str
+    start: Instant
+    end: Instant
 
 
 class Strip(msgspec.Struct):
@@ -50,6 +72,15 @@ class Strip(msgspec.Struct):
 
     position: str
     bars: list[Bar]
+    away: list[Away] = []
+
+
+class Hole(msgspec.Struct):
+    """A stretch without anybody who could answer; ``why`` names people."""
+
+    schedule: Schedule
+    gap: Gap
+    why: str
 
 
 class OncallPages:
@@ -73,8 +104,10 @@ class OncallPages:
         error = ""
         if visit.posting:
             try:
-                answer = visit.act("add_leave", "remove_leave", "put_organisation")
-                return visit.go("/oncall", str(answer.get("warning") or "Saved."))
+                answer = visit.act("add_leave", "remove_leave", "put_organisation", "add_override")
+                return visit.go(
+                    "/oncall", str(answer.get("warning") or SAYS.get(str(visit.form.get("verb")), "Saved."))
+                )
             except TocsinError as refused:
                 error = refused.sentence
         start, end = overview.upcoming(visit.engine, DAYS)
@@ -83,7 +116,8 @@ class OncallPages:
         return visit.page(
             "oncall.html", 400 if error else 200, error=error, organisation=directory.settings,
             cards=[(one, strips(directory, one, start, end), directory.on_call(one.id, visit.now)) for one in schedules],
-            days=day_marks(visit.zone, start, end), gaps=directory.gaps(start, end), schedules=directory.schedules,
+            days=day_marks(visit.zone, start, end), holes=[hole(directory, directory.schedules[id], gap) for id, gap in directory.gaps(start, end)],
+            schedules=directory.schedules,
             leaves=sorted((one for one in directory.leaves if one.end > visit.now), key=lambda one: one.start),
             people=sorted((one for one in directory.people.values() if one.active), key=lambda one: one.name.casefold()),
             teams=sorted(directory.teams.values(), key=lambda one: one.name.casefold()), soon=visit.now + DAY,
@@ -95,24 +129,33 @@ class OncallPages:
         if visit.posting:
             try:
                 answer = visit.act("add_override", "remove_override", schedule=schedule.id)
-                return visit.go(f"/oncall/{schedule.id}", str(answer.get("warning") or "Saved."))
+                said = SAYS.get(str(visit.form.get("verb")), "Saved.")
+                return visit.go(f"/oncall/{schedule.id}", str(answer.get("warning") or said))
             except TocsinError as refused:
                 error = refused.sentence
         start, end = overview.upcoming(visit.engine, DAYS)
         directory = visit.directory
         overrides = directory.overrides_of(schedule.id)
         others = visit.may("schedules")
+        now_on, soon = (
+            directory.on_call(schedule.id, visit.now),
+            visit.now - visit.now % (30 * MINUTE) + 30 * MINUTE,
+        )
+        ends = (
+            now_on.until
+            if now_on.until and now_on.until - visit.now < LONGEST_SHIFT and now_on.until > soon
+            else soon + 12 * HOUR
+        )
         return visit.page(
-            "schedule.html", 400 if error else 200, error=error, schedule=schedule, days=day_marks(visit.zone, start, end),
-            strips=strips(directory, schedule, start, end), gaps=gaps(schedule, start, end, overrides, directory.leaves),
-            now_on=directory.on_call(schedule.id, visit.now), secondary=has_secondary(schedule),
+            "schedule.html", 400 if error else 200, error=error, schedule=schedule, days=day_marks(visit.zone, start, end), until=ends,
+            strips=strips(directory, schedule, start, end), now_on=now_on, secondary=has_secondary(schedule),
+            holes=[hole(directory, schedule, gap) for gap in gaps(schedule, start, end, overrides, directory.leaves)],
             overrides=sorted((one for one in overrides if one.end > visit.now), key=lambda one: one.start), others=others,
             people=sorted(
                 (one for one in directory.people.values() if one.active and (others or one.id == visit.principal.person)),
                 key=lambda one: one.name.casefold(),
             ),
-            soon=visit.now - visit.now % (30 * MINUTE) + 30 * MINUTE,
-            teams=[one.name for one in directory.teams.values() if one.schedule == schedule.id],
+            soon=soon, teams=[one.name for one in directory.teams.values() if one.schedule == schedule.id],
         )  # fmt: skip
 
     def _found(self, visit: Visit) -> Schedule:
@@ -124,6 +167,8 @@ class OncallPages:
     def edit(self, visit: Visit) -> Response:
         """Makes (``new``) or changes a schedule, rotation by rotation; the last row adds one."""
         id, error = visit.part("schedule"), ""
+        if not visit.may("schedules"):
+            return visit.refuse("Schedules are changed by owners", "You can take a shift or a gap on the schedule's own page; ask an owner of this installation for the rest.")  # fmt: skip
         schedule = Schedule("", "", (), visit.zone) if id == "new" else self._found(visit)
         if visit.posting:
             try:
@@ -137,6 +182,7 @@ class OncallPages:
                 error = refused.sentence
         return visit.page(
             "schedule_edit.html", 400 if error else 200, error=error, schedule=schedule, rotations=[*schedule.rotations, None],
+            known={one.id for one in visit.directory.people.values() if one.active},
             people=sorted((one for one in visit.directory.people.values() if one.active), key=lambda one: one.name.casefold()),
         )  # fmt: skip
 
@@ -203,34 +249,73 @@ def _joined(parts: list[str], name: str) -> str:
     return f"{head}X-WR-CALNAME:On call: {plain}\r\n{''.join(events)}END:VCALENDAR\r\n"
 
 
+SAYS = {
+    "add_override": "Taken: it stands in the schedule.", "remove_override": "Taken back.", "add_leave": "The leave is entered.",
+    "remove_leave": "The leave is taken back.", "put_organisation": "Saved.",
+}  # fmt: skip
+
+
+def colours(directory: Directory) -> dict[str, int]:
+    """person → colour, the same in every schedule."""
+    shown = dict.fromkeys(
+        member
+        for schedule in directory.schedules.values()
+        for rotation in (*schedule.rotations, *schedule.secondary)
+        for member in rotation.members
+    )
+    rest = (one for one in directory.people if one not in shown)
+    return {person: number % COLOURS + 1 for number, person in enumerate([*shown, *rest])}
+
+
 def strips(directory: Directory, schedule: Schedule, start: Instant, end: Instant) -> list[Strip]:
-    """The bars of the next days; whoever appears first gets the first colour."""
-    colours: dict[str, int] = {}
-    found = []
+    """The bars of the next days, and the leave of those who have them."""
+    painted, found = colours(directory), []
+    whole = end - start
     for position in ("primary", "secondary"):
         if position == "secondary" and not has_secondary(schedule):
             continue
-        bars = []
+        strip = Strip(position, [])
         for one in shifts(schedule, start, end, directory.overrides_of(schedule.id), position):
-            colour = colours.setdefault(one.person, len(colours) % COLOURS + 1) if one.person else 0
-            left = (one.start - start) * 1000 // (end - start)
-            bars.append(
+            left = (one.start - start) * 1000 // whole
+            width = (one.end - start) * 1000 // whole - left
+            name = directory.name(one.person) if one.person else "nobody"
+            strip.bars.append(
                 Bar(
-                    left, (one.end - start) * 1000 // (end - start) - left,
-                    directory.name(one.person) if one.person else "nobody", colour, one.start, one.end, one.reason,
+                    left, width, name, painted.get(one.person or "", 0), one.start, one.end, one.reason, one.person or "",
+                    fitting(name, width * WIDE // 1000), fitting(name, width * NARROW // 1000),
                 )
             )  # fmt: skip
-        found.append(Strip(position, bars))
+            for leave in directory.leaves:
+                if leave.person == one.person and leave.start < one.end and leave.end > one.start:
+                    first, last = max(leave.start, one.start), min(leave.end, one.end)
+                    edge = (first - start) * 1000 // whole
+                    strip.away.append(Away(edge, max(2, (last - start) * 1000 // whole - edge), name, first, last))  # fmt: skip
+        found.append(strip)
     return found
 
 
-def day_marks(zone: str, start: Instant, end: Instant) -> list[tuple[int, Instant]]:
-    """(left edge in thousandths, midnight) of each day in the reader's zone."""
+def fitting(name: str, pixels: int) -> str:
+    """As much of a name as fits: all of it, the first name, the initials, or nothing."""
+    initials = "".join(part[0] for part in name.split())
+    for text in (name, name.split(" ")[0], initials):
+        if len(text) * LETTER + 12 <= pixels:
+            return text
+    return ""
+
+
+def hole(directory: Directory, schedule: Schedule, gap: Gap) -> Hole:
+    """A gap with its reason in names."""
+    person = next((one for one in directory.people if gap.reason.startswith(f"{one} ")), "")
+    return Hole(schedule, gap, directory.name(person) + gap.reason[len(person) :] if person else gap.reason)
+
+
+def day_marks(zone: str, start: Instant, end: Instant) -> list[tuple[int, Instant, bool]]:
+    """(left edge in thousandths, midnight, whether a Monday) of each day in the reader's zone."""
     wall = wall_at(zone, start)
     wall = wall - wall % DAY + DAY
     marks = []
     while (at := instant_at(zone, wall)) < end:
-        marks.append(((at - start) * 1000 // (end - start), at))
+        marks.append(((at - start) * 1000 // (end - start), at, weekday(wall) == 0))
         wall += DAY
     return marks
 
@@ -244,9 +329,7 @@ def schedule_of(visit: Visit, id: str) -> PutSchedule:
         {
             "id": str(form.get(f"id-{number}") or f"{id}-{number + 1}"),
             "name": str(form.get(f"name-{number}", "")),
-            "members": [
-                part.strip() for part in str(form.get(f"members-{number}", "")).replace(",", "\n").split("\n") if part.strip()
-            ],
+            "members": members_of([str(one) for one in form.getlist(f"members-{number}")]),
             "start": str(form.get(f"start-{number}", "")),
             "every": _number(str(form.get(f"every-{number}", "1"))),
             "unit": str(form.get(f"unit-{number}", "weeks")),
@@ -270,6 +353,12 @@ def schedule_of(visit: Visit, id: str) -> PutSchedule:
         list(before.secondary) if before else [],
         1 if form.get("secondary") == "next" else 0,
     )
+
+
+def members_of(texts: list[str]) -> list[str]:
+    """The members of a rotation in order: one field for each place, empty ones left out; lines and commas are read too."""
+    parts = [part.strip() for text in texts for part in text.replace(",", "\n").split("\n")]
+    return [part for part in parts if part]
 
 
 def _number(text: str) -> int:

@@ -7,15 +7,16 @@ from typing import TypeVar
 
 import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from tocsin.engine import delivery
 from tocsin.kernel.errors import NotFound, Unauthenticated
-from tocsin.kernel.ports import Message
 from tocsin.web import auth
+from tocsin.web.ack_view import ack_page, acknowledge, decline
 from tocsin.web.base import Visit, Web
+from tocsin.web.phone_view import rung
 from tocsin.web.security import TooMany, read_form, same_site
 
 T = TypeVar("T")
@@ -24,8 +25,7 @@ AT_ONCE = 3
 """passwords that are looked at together"""
 WAITING = 50
 """sign-ins that may wait for their turn"""
-PHONE = {"console": "push", "sms": "SMS"}
-"""channels of the demonstration's phone, as it shows them"""
+FORM = "application/x-www-form-urlencoded"
 
 
 class Pages:
@@ -50,30 +50,13 @@ class Pages:
         token = request.path_params["token"]
         try:
             if request.method == "POST":
-                await run_in_threadpool(self.web.engine.acknowledge_link, token)
-            link, incidents = await run_in_threadpool(self.web.engine.link, token)
+                # the button of a push message sends no form at all
+                sent = await read_form(request) if request.headers.get("content-type") == FORM else FormData()
+                declines = sent.get("verb") == "decline"
+                await run_in_threadpool(decline if declines else acknowledge, self.web.engine, token)
+            return await run_in_threadpool(ack_page, self.web, request, token)
         except NotFound as error:
             return self.web.page("message.html", request, 404, title="Link not found", text=error.sentence)
-        directory = await run_in_threadpool(self.web.engine.directory)
-        now = self.web.engine.clock.now()
-        contexts = [
-            (
-                one,
-                delivery.context_of(one, directory, self.web.engine.public_url, now),
-                directory.name(one.holder) if one.holder else "",
-            )
-            for one in incidents
-        ]
-        return self.web.page(
-            "ack.html",
-            request,
-            person=directory.name(link.person),
-            contexts=contexts,
-            waiting=any(
-                one.open and (not one.holder or delivery.waits_for(one, link.person)) for one in incidents
-            ),
-            token=token,
-        )
 
     async def sign_in(self, request: Request) -> Response:
         """Ten tries in a quarter of an hour for one name from one address; the links in pages need no sign-in.
@@ -99,7 +82,12 @@ class Pages:
             )
         except (Unauthenticated, TooMany) as error:
             answer = self.web.page(
-                "sign_in.html", request, error.status, error=error.sentence, next=following
+                "sign_in.html",
+                request,
+                error.status,
+                error=error.sentence,
+                next=following,
+                login=login[:120],
             )
             if isinstance(error, TooMany):
                 answer.headers["retry-after"] = str(error.retry_after)
@@ -154,9 +142,7 @@ class Pages:
         """Everybody's messages, in a demonstration."""
         if self.web.phone is None:
             raise NotFound("The phone belongs to the demonstration.")
-        messages: list[Message] = list(self.web.phone.messages)[-30:]
-        labels = {one.id: PHONE.get(str(one.data.get("channel", "")), "push") for one in messages}
-        return visit.page("phone.html", messages=list(reversed(messages)), labels=labels)
+        return visit.page("phone.html", messages=rung(visit, self.web.phone.messages))
 
 
 def _local(path: str) -> str:

@@ -17,6 +17,7 @@ from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import NotFound, TocsinError
 from tocsin.web.base import Visit, Web
 from tocsin.web.forms import from_form
+from tocsin.web.refill import Refused as RefusedForm
 from tocsin.web.security import read_form, same_site
 
 
@@ -82,5 +83,12 @@ class ReportPages:
                 error, status = refused.sentence, refused.status
         services = sorted(engine.directory().services.values(), key=lambda one: one.name.casefold())
         return self.web.page(
-            "report.html", request, status, error=error, done=done, services=services, hows=HOW, keyed=True
+            "report.html",
+            request,
+            status,
+            refused=RefusedForm(form, error) if error else None,
+            done=done,
+            services=services,
+            hows=HOW,
+            keyed=True,
         )

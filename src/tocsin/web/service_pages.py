@@ -75,6 +75,8 @@ class ServicePages:
     def edit(self, visit: Visit) -> Response:
         """Makes (``new``) or changes a service."""
         new, error = visit.part("service") == "new", ""
+        if not visit.may("services_edit"):
+            return visit.refuse("The catalogue is changed by owners", "Ask an owner of this installation to change a service.")  # fmt: skip
         service = Service("", "") if new else self._found(visit)
         if visit.posting:
             try:
@@ -99,6 +101,10 @@ class ServicePages:
     def team(self, visit: Visit) -> Response:
         """Makes (``new``) or changes a team; everybody else sees who is in it."""
         new, error = visit.part("team") == "new", ""
+        if new and not visit.may("services_edit"):
+            return visit.refuse(
+                "Teams are made by owners", "Ask an owner of this installation to make a team."
+            )
         team = Team("", "") if new else visit.directory.teams.get(visit.part("team"))
         if team is None:
             raise NotFound(f"there is no team {visit.part('team')[:60]}")
