@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from tocsin.app import DEMO_KEY, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
+from tocsin.drill.rooms import DrillRooms
 from tocsin.incidents.organisation import record_of
 from tocsin.settings import Settings
 from tocsin.web.protocol import BoundedProtocol
@@ -79,7 +80,7 @@ def running(folder: Path) -> Iterator[Site]:
     tocsin = build(Settings(data=str(folder), port=port, demo=True))
     server = uvicorn.Server(
         uvicorn.Config(
-            build_app(tocsin.engine, phone=tocsin.phone, label="Demonstration"),
+            build_app(tocsin.engine, phone=tocsin.phone, label="Demonstration", rooms=DrillRooms()),
             port=port,
             log_level="error",
             ws="none",

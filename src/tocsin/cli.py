@@ -23,6 +23,7 @@ from tocsin.app import DEMO_FACTOR, DEMO_KEY, DEMO_OWNER, DEMO_PASSWORD, DEMO_PE
 from tocsin.cli_drill import drill
 from tocsin.cli_operations import storage
 from tocsin.drill.library import sendings
+from tocsin.drill.rooms import DrillRooms
 from tocsin.kernel.clock import SECOND
 from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
 from tocsin.kernel.redact import mask
@@ -139,7 +140,7 @@ def run(settings: Settings, kind: str) -> None:
             threading.Thread(target=tell_story, args=(tocsin, stop), name="tocsin-story", daemon=True).start()
         app = build_app(
             tocsin.engine, phone=tocsin.phone if settings.demo else None, label=LABEL if settings.demo else "",
-            trusted_proxies=[one.strip() for one in settings.trusted_proxies.split(",") if one.strip()], answers=tocsin.answers,
+            trusted_proxies=[one.strip() for one in settings.trusted_proxies.split(",") if one.strip()], answers=tocsin.answers, rooms=DrillRooms(),
         )  # fmt: skip
         server = uvicorn.Server(
             uvicorn.Config(

@@ -38,14 +38,20 @@ def test_everything_that_is_served_under_api_v1_is_documented_and_the_other_way_
         for method in methods
         if path.startswith("/api/v1")
     }
-    commands = {("POST", f"/api/v1/incidents/{{}}/commands/{verb}") for verb in COMMANDS if verb != "declare"}
+    commands = {
+        ("POST", f"/api/v1/{of}/{{}}/commands/{verb}")
+        for of, field in (("incidents", "incident"), ("actions", "action"))
+        for verb, kind in COMMANDS.items()
+        if verb != "declare" and field in kind.__struct_fields__
+    }
     tables = {("GET", re.sub(r"{\w+}", "{}", one.path)) for one in READS}
     tables |= {(one.method, re.sub(r"{\w+}", "{}", one.path)) for one in WRITES}
     assert commands | tables <= documented
     rest = documented - commands - tables
     assert rest == {
         ("POST", "/api/v1/incidents"), ("GET", "/api/v1/incidents/{}"), ("GET", "/api/v1/incidents/{}/export"),
-        ("POST", "/api/v1/integrations/{}/test"), ("GET", "/api/v1/events"),
+        ("POST", "/api/v1/integrations/{}/test"), ("GET", "/api/v1/events"), ("POST", "/api/v1/policy/preview"), ("PUT", "/api/v1/policy"),
+        ("POST", "/api/v1/policy/commands/policy_review"), ("POST", "/api/v1/drills/{}"),
     }  # fmt: skip
 
 
@@ -54,9 +60,11 @@ def test_every_address_that_is_read_answers_as_documented(site, one):
     import msgspec
 
     site.alert("payments down", "pay-1")
+    item = {"text": "alarm on the queue", "owner": "bilal", "criteria": "an alarm within a minute"}
+    asks(site, "anna")("POST", "/api/v1/incidents/INC-1/commands/action_add", json=item)
     directory = site.tocsin.engine.directory()
     pieces = {
-        "reference": "INC-1", "person": "anna", "schedule": next(iter(directory.schedules)), "service": "payments",
+        "reference": "INC-1", "person": "anna", "schedule": next(iter(directory.schedules)), "service": "payments", "action": "ACT-1",
         "integration": site.tocsin.store.read(lambda r: r.records("integration"))[0].id,
     }  # fmt: skip
     answer = asks(site, "anna")("GET", one.path.format(**pieces))

@@ -7,7 +7,7 @@ import hmac
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import structlog
 
@@ -15,6 +15,7 @@ from tocsin.alerts.shape import Alert, Change
 from tocsin.alerts.silences import Maintenance, Silence
 from tocsin.engine import (
     acting,
+    boards,
     delivery,
     desk,
     figures,
@@ -53,6 +54,7 @@ from tocsin.kernel.ports import (
 from tocsin.kernel.randomness import Randomness, token, ulid
 from tocsin.learn.metrics import Figure
 from tocsin.learn.score import Kept
+from tocsin.notify.coverage import Proof, prove
 from tocsin.notify.examine import findings
 from tocsin.policy.load import policy_from_bytes
 from tocsin.policy.model import Policy
@@ -189,6 +191,31 @@ class Engine:
                 tx.set_timer("incident", row.stream.id, now)
 
         self.store.write(work)
+
+    def actions(
+        self, principal: Principal, *, incident: str = "", open: bool | None = None
+    ) -> list[boards.Item]:
+        """Action items that the principal may see."""
+        return self.store.read(
+            lambda r: boards.items(self.reading(r), principal, incident=incident, open=open, recurrences=True)
+        )
+
+    def action(self, principal: Principal, reference: str) -> boards.Item:
+        """One action item."""
+        return self.store.read(lambda r: boards.item(self.reading(r), principal, reference))
+
+    def policy_in_force(self) -> boards.InForce:
+        """The policy, its versions and its next review."""
+        return self.store.read(lambda r: boards.policy_in_force(self.reading(r)))
+
+    def prove(self, weeks: int = 4) -> Proof:
+        """Whether every page reaches somebody over the coming weeks, with the channels that are configured here."""
+        policy = self.store.read(lambda r: self.policy_of(r, "")[0])
+        return prove(policy, self.directory(), self.clock.now(), weeks=weeks, kinds=self.channels)
+
+    def reading(self, reader: Reader) -> Work:
+        """A unit of work to look with: it writes nothing."""
+        return self.work(cast("Transaction", reader), SYSTEM)
 
     def figures(self, principal: Principal, start: Instant, end: Instant) -> figures.Figures:
         """How promises were kept and what types are judged by, over the incidents opened between two instants."""

@@ -475,6 +475,18 @@ class Reply(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Rooms(Protocol):
+    """Where drills are played: the engine's twin on a virtual clock, which the web application reaches only so."""
+
+    def names(self) -> Sequence[tuple[str, str]]:
+        """(name, title) of every scenario."""
+        ...
+
+    def play(self, name: str, policy: str) -> dict[str, Any]:
+        """The report of a scenario under a policy's text, as plain data; raises :class:`NotFound` for an unknown name."""
+        ...
+
+
 class Replies(Protocol):
     """A provider's side of what comes back: reads it, once the signature fits, and says something in return."""
 

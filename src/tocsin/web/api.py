@@ -19,8 +19,9 @@ from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
 from tocsin.intake.limits import check_headers, check_size
 from tocsin.kernel.codec import decode_foreign
-from tocsin.kernel.errors import Forbidden, Refused, Unusable
+from tocsin.kernel.errors import Forbidden, NotFound, Refused, Unusable
 from tocsin.web import auth
+from tocsin.web import govern_views as g
 from tocsin.web.addresses import one_for_each
 from tocsin.web.base import Web, command_from, incident_json
 from tocsin.web.endpoints import READS, WRITES, Read, Write
@@ -50,7 +51,7 @@ class Api:
 
     def __init__(self, web: Web) -> None:
         self.web, self.engine = web, web.engine
-        self.readings = Readings(web.engine)
+        self.readings = Readings(web.engine, web.rooms)
 
     def routes(self) -> list[Route]:
         """Incidents first, then the tables."""
@@ -65,6 +66,11 @@ class Api:
             self._route("GET", f"{base}/{{reference}}/export", self._export),
             self._route("POST", f"{base}/{{reference}}/commands/{{verb}}", self._command),
             self._route("POST", "/api/v1/integrations/{integration}/test", self._test),
+            self._route("POST", "/api/v1/actions/{action}/commands/{verb}", self._action),
+            self._route("POST", "/api/v1/policy/commands/policy_review", self._review),
+            self._route("POST", "/api/v1/policy/preview", self._preview),
+            self._route("PUT", "/api/v1/policy", self._apply),
+            self._route("POST", "/api/v1/drills/{drill}", self._drill),
             *(self._write(one) for one in WRITES),
         ]
 
@@ -104,6 +110,45 @@ class Api:
         command = command_from(path["verb"], body, incident=path["reference"])
         return reply(self.engine.execute(principal, command, idempotency_key=key_of(request)))
 
+    # action items, policy, drills
+
+    def _action(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        path = request.path_params
+        command = command_from(path["verb"], body, action=path["action"])
+        return reply(self.engine.execute(principal, command, idempotency_key=key_of(request)))
+
+    def _review(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        command = command_from("policy_review", body)
+        return reply(self.engine.execute(principal, command, idempotency_key=key_of(request)))
+
+    def _preview(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        decision = authorize(principal, "view")
+        if not decision.allowed:
+            raise Forbidden(decision.reason)
+        return reply(g.preview(self.engine.look_at_policy(_text(body), weeks=_weeks(body))))
+
+    def _apply(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        text = _text(body)
+        seen, force = body.get("before", ""), body.get("force", "")
+        if not isinstance(seen, str) or not isinstance(force, str):
+            raise Unusable("before and force are texts", "before")
+        looked = self.engine.look_at_policy(text, weeks=_weeks(body))
+        if seen and seen != looked.before:
+            raise Refused("another version was applied meanwhile; look at the difference again")
+        moved = self.engine.apply_policy(
+            principal, text, looked, adopt=body.get("adopt") is True, force=force
+        )
+        return reply(g.Applied(looked.hash, looked.number, moved))
+
+    def _drill(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
+        decision = authorize(principal, "drill")
+        if not decision.allowed:
+            raise Forbidden(decision.reason)
+        if self.web.rooms is None:
+            raise NotFound("drills are not played on this server")
+        policy = bytes(self.engine.policy_in_force().document.body).decode()
+        return reply(self.web.rooms.play(request.path_params["drill"], policy))
+
     def _test(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
         tested = send_test(
             self.readings.ways_in,
@@ -139,6 +184,20 @@ class Api:
             return reply(answer, 201 if one.method == "POST" and one.verb == "report" else 200)
 
         return self._route(one.method, one.path, work)
+
+
+def _text(body: dict[str, Any]) -> str:
+    text = body.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise Unusable("text is the policy as it is written in its file", "text")
+    return text
+
+
+def _weeks(body: dict[str, Any]) -> int:
+    weeks = body.get("weeks", 4)
+    if not isinstance(weeks, int) or isinstance(weeks, bool) or not 1 <= weeks <= 52:
+        raise Unusable("weeks is a number from 1 to 52", "weeks")
+    return weeks
 
 
 async def read_body(request: Request) -> dict[str, Any]:

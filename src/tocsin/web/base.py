@@ -33,6 +33,7 @@ from tocsin.incidents.wording import plain
 from tocsin.kernel.clock import MILLISECOND, SECOND, Instant, humanize, to_datetime, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, NotFound, Refused, TocsinError, Unauthenticated, Unusable
+from tocsin.kernel.ports import Rooms
 from tocsin.kernel.redact import mask
 from tocsin.oncall.walltime import zone_of
 from tocsin.web import auth
@@ -163,9 +164,10 @@ class Web:
     """The engine, the templates and the ones who wait for news. ``trusted`` are the proxies whose word counts."""
 
     def __init__(
-        self, engine: Engine, *, phone: Any = None, label: str = "", trusted: Sequence[Network] = ()
-    ) -> None:
+        self, engine: Engine, *, phone: Any = None, label: str = "", trusted: Sequence[Network] = (), rooms: Rooms | None = None
+    ) -> None:  # fmt: skip
         self.engine, self.phone, self.label, self.trusted = engine, phone, label, tuple(trusted)
+        self.rooms = rooms
         self.secure = engine.public_url.startswith("https://")
         self.templates = Environment(
             loader=PackageLoader("tocsin.web"),
@@ -224,6 +226,7 @@ class Web:
                     "may": lambda verb: False,
                     "zone": "UTC",
                     "refused": None,
+                    "live": True,
                 }
                 | values
             ),

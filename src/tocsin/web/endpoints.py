@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tocsin.engine import changes as c
+from tocsin.web import govern_views as g
 from tocsin.web import views as v
 
 
@@ -124,5 +125,12 @@ READS: tuple[Read, ...] = (
     _read("/sessions", "sessions", "account", "One's own sessions", v.Sessions),
     _read("/feeds", "feeds", "account", "One's calendar feeds", v.Feeds),
     _read("/report-links", "report_links", "incidents", "Links to the report form; for owners", v.ReportLinks),
+    _read("/actions", "actions", "actions", "Action items that you may see", g.ActionList, {"open": _OPEN, "incident": (str, "of one incident, by its id")}),
+    _read("/actions/{action}", "action", "actions", "One action item, by id or number", g.ActionView),
+    _read("/policy", "policy", "policy", "The policy in force, its versions and its next review", g.PolicyView),
+    _read("/policy/proof", "proof", "policy", "Whether every page reaches somebody over the weeks ahead, though one person and one provider fail", g.ProofView, {"weeks": (int, "1 to 52, 4 where left out")}),
+    _read("/figures", "figures", "figures", "How promises were kept, and what each type is judged by, over incidents opened in a period", g.FiguresView, {"from": (str, "an instant; 90 days ago where left out"), "to": (str, "an instant; now where left out")}),
+    _read("/incidents/{reference}/score", "score", "figures", "How each promise of one incident was kept, with the time that counted, and its primary metric", g.ScoreView),
+    _read("/drills", "drills", "drills", "Scenarios that can be played", g.DrillList),
     _read("/state", "state", "state", "Lateness, and whom a page will not wake", v.State),
 )  # fmt: skip

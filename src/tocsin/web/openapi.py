@@ -11,6 +11,7 @@ from tocsin.engine.commands import COMMANDS, Command
 from tocsin.identity.authorize import who_may
 from tocsin.identity.tokens import IMPLIES
 from tocsin.incidents.incident import Incident
+from tocsin.web import govern_views as g
 from tocsin.web import views as v
 from tocsin.web.endpoints import READS, WRITES, Read, Write
 from tocsin.web.forms import INSTANTS, fields_of
@@ -25,7 +26,7 @@ ERRORS = {
     400: "it cannot be read, and where", 401: "nobody known asks", 403: "who asks may not; who may", 404: "there is no such thing, or none that you may see",
     409: "not in the present state; what is allowed", 413: "the body is larger than 1 MiB", 415: "the body is compressed; send it as it is", 422: "this Idempotency-Key was used for another request", 429: "too often", 503: "full for now; Retry-After says when again",
 }  # fmt: skip
-BOUNDS = {"limit": (1, 500), "days": (1, 90), "after": (0, 2**53)}
+BOUNDS = {"weeks": (1, 52), "limit": (1, 500), "days": (1, 90), "after": (0, 2**53)}
 """query parameters that are numbers → least and most"""
 NEVER_EMPTY = frozenset({"title", "text", "name", "reason"})
 """texts that are refused where they are required and blank"""
@@ -40,7 +41,7 @@ is shown once (tokens, keys, links) is not repeated."""
 
 def document(title: str, version: str) -> dict[str, Any]:
     """The whole document as plain data."""
-    kinds: list[type] = [Incident, v.Problem, v.Done, v.TestResult]
+    kinds: list[type] = [Incident, v.Problem, v.Done, v.TestResult, g.PreviewView, g.Applied]
     kinds += [one.answer for one in READS] + [one.answer for one in WRITES] + [one.change for one in WRITES]
     kinds += list(COMMANDS.values())
     kinds = list(dict.fromkeys(kinds))
@@ -55,6 +56,7 @@ def document(title: str, version: str) -> dict[str, Any]:
     for write in WRITES:
         _add(paths, write.path, write.method, _write(write, names, components))
     _incidents(paths, names, components)
+    _govern(paths, names, components)
     _others(paths)
     return {
         "openapi": "3.1.0",
@@ -189,13 +191,49 @@ def _incidents(paths: dict[str, dict[str, Any]], names: dict[type, str], compone
     export["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": {"type": "string"}}}
     _add(paths, f"{base}/{{reference}}/export", "GET", export)
     for verb, kind in COMMANDS.items():
-        if verb != "declare":
+        if "incident" in kind.__struct_fields__ and verb != "declare":
             operation = _operation("commands", _summary(kind), VERBS.get(verb, verb), _ref(names[v.Done]))
             _body(operation, components[names[kind]], {"incident"}, kind)
             _add(paths, f"{base}/{{reference}}/commands/{verb}", "POST", operation)
     test = _operation("integrations", "Rehearse an integration's own test and say whom it would page; with page an incident marked TEST opens, and ends by itself", "test_integration", _ref(names[v.TestResult]))  # fmt: skip
     test["requestBody"] = {"required": False, "content": {"application/json": {"schema": {"type": "object", "properties": {"page": {"type": "boolean"}}}}}}  # fmt: skip
     _add(paths, "/api/v1/integrations/{integration}/test", "POST", test)
+
+
+def _govern(paths: dict[str, dict[str, Any]], names: dict[type, str], components: dict[str, Any]) -> None:
+    """Action items, the policy and drills."""
+    for verb, kind in COMMANDS.items():
+        if "action" in kind.__struct_fields__:
+            operation = _operation("actions", _summary(kind), verb, _ref(names[v.Done]))
+            _body(operation, components[names[kind]], {"action"}, kind)
+            _add(paths, f"/api/v1/actions/{{action}}/commands/{verb}", "POST", operation)
+    review = _operation(
+        "policy",
+        "The policy was reviewed; the next review counts from now",
+        "policy_review",
+        _ref(names[v.Done]),
+    )
+    _body(review, components[names[COMMANDS["policy_review"]]], set(), COMMANDS["policy_review"])
+    _add(paths, "/api/v1/policy/commands/policy_review", "POST", review)
+    text = {"text": {"type": "string", "minLength": 1, "description": "the policy as it is written in its file"}, "weeks": {"type": "integer", "minimum": 1, "maximum": 52}}  # fmt: skip
+    look = _operation("policy", "What applying a text would mean: findings, what changes for people, what it does to open incidents", "view", _ref(names[g.PreviewView]))  # fmt: skip
+    _plain_body(look, text, ["text"])
+    _add(paths, "/api/v1/policy/preview", "POST", look)
+    more = {
+        "before": {"type": "string", "description": "the hash that was in force when it was looked at; another one is refused"},
+        "adopt": {"type": "boolean", "description": "also moves open incidents to it"},
+        "force": {"type": "string", "description": "the reason to apply it despite findings"},
+    }  # fmt: skip
+    put = _operation("policy", "Put a version in force", "policy_apply", _ref(names[g.Applied]))
+    _plain_body(put, text | more, ["text"])
+    _add(paths, "/api/v1/policy", "PUT", put)
+    play = _operation("drills", "Play a scenario under the policy in force, on a virtual clock; answers its report", "drill", {"type": "object"})  # fmt: skip
+    _add(paths, "/api/v1/drills/{drill}", "POST", play)
+
+
+def _plain_body(operation: dict[str, Any], properties: dict[str, Any], required: list[str]) -> None:
+    schema = {"type": "object", "properties": properties, "required": required}
+    operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _others(paths: dict[str, dict[str, Any]]) -> None:

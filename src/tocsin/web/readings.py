@@ -24,7 +24,9 @@ from tocsin.incidents.timeline import line
 from tocsin.kernel.clock import DAY, SECOND, check_instant, parse_instant, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Forbidden, NotFound, Unusable
+from tocsin.kernel.ports import Rooms
 from tocsin.oncall.schedules import gaps, shifts
+from tocsin.web import govern_views as g
 from tocsin.web import views as v
 from tocsin.web.base import names_of
 from tocsin.web.forms import is_whole
@@ -59,8 +61,8 @@ class Asked(msgspec.Struct):
 class Readings:
     """One method for each address. All of them have been asked whether the principal may ``view``."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.ways_in = engine, WaysIn(engine)
+    def __init__(self, engine: Engine, rooms: Rooms | None = None) -> None:
+        self.engine, self.ways_in, self.rooms = engine, WaysIn(engine), rooms
 
     def incidents(self, asked: Asked) -> v.IncidentList:
         limit = asked.number("limit", 100, 1, 500)
@@ -97,6 +99,36 @@ class Readings:
                 for one in overview.next_pages(self.engine, incident)
             ]
         )
+
+    def actions(self, asked: Asked) -> g.ActionList:
+        found = self.engine.actions(asked.principal, incident=asked.text("incident"), open=asked.flag("open"))
+        return g.ActionList([g.action(one) for one in found])
+
+    def action(self, asked: Asked) -> g.ActionView:
+        return g.action(self.engine.action(asked.principal, asked.path["action"]))
+
+    def policy(self, asked: Asked) -> g.PolicyView:
+        return g.policy(self.engine.policy_in_force())
+
+    def proof(self, asked: Asked) -> g.ProofView:
+        return g.proof(self.engine.prove(asked.number("weeks", 4, 1, 52)))
+
+    def figures(self, asked: Asked) -> g.FiguresView:
+        now = self.engine.clock.now()
+        start = (
+            check_instant(parse_instant(asked.text("from")), "from") if asked.text("from") else now - 90 * DAY
+        )
+        end = check_instant(parse_instant(asked.text("to")), "to") if asked.text("to") else now + 1
+        if end <= start:
+            raise Unusable("the period ends before it begins", "to")
+        return g.figures(self.engine.figures(asked.principal, start, end))
+
+    def score(self, asked: Asked) -> g.ScoreView:
+        return g.score(*self.engine.score_of(asked.principal, asked.path["reference"]))
+
+    def drills(self, asked: Asked) -> g.DrillList:
+        found = self.rooms.names() if self.rooms is not None else ()
+        return g.DrillList([g.DrillLine(name, title) for name, title in found])
 
     def owed(self, asked: Asked) -> v.Duties:
         return v.Duties([v.owed(one) for one in overview.owed_by(self.engine, asked.principal)])

@@ -19,9 +19,11 @@ from tocsin import __version__
 from tocsin.engine.engine import Engine
 from tocsin.kernel.errors import TocsinError, Unauthenticated, Unusable, UnusableMany
 from tocsin.kernel.ports import Replies as Reading
+from tocsin.kernel.ports import Rooms
 from tocsin.kernel.redact import shown
 from tocsin.web.api import add_api
 from tocsin.web.base import Web, problem
+from tocsin.web.govern_pages import GovernPages
 from tocsin.web.incident_pages import IncidentPages
 from tocsin.web.intake import Intake
 from tocsin.web.integration_pages import IntegrationPages
@@ -78,13 +80,14 @@ def build_app(
     label: str = "",
     trusted_proxies: Sequence[str] = (),
     answers: Reading | None = None,
+    rooms: Rooms | None = None,
 ) -> FastAPI:
     """The application for one engine. ``label`` is shown on every page (the demonstration says that its clock runs fast).
 
     ``trusted_proxies``: networks whose ``X-Forwarded-For`` is believed; empty: nobody's. ``answers``: reads what a
-    telephony provider sends back.
+    telephony provider sends back. ``rooms``: plays drills.
     """
-    web = Web(engine, phone=phone, label=label, trusted=networks(trusted_proxies))
+    web = Web(engine, phone=phone, label=label, trusted=networks(trusted_proxies), rooms=rooms)
     app = FastAPI(
         title="Tocsin", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
     )
@@ -139,7 +142,7 @@ def build_app(
     add_api(app, web)
     parts = (
         Pages(web), IncidentPages(web), PeoplePages(web), OncallPages(web), ServicePages(web), IntegrationPages(web),
-        QuietPages(web), ReportPages(web), Live(web),
+        QuietPages(web), ReportPages(web), GovernPages(web), Live(web),
     )  # fmt: skip
     for part in parts:
         app.router.routes.extend(part.routes())
