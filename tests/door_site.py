@@ -31,6 +31,7 @@ from tocsin.providers.console import ConsoleChannel
 from tocsin.store.sqlite import SqliteStore
 from tocsin.web.base import Web
 from tocsin.web.intake import Intake
+from tocsin.web.protocol import BoundedProtocol
 from tocsin.web.server import build_app
 
 TUESDAY = "2026-03-03T10:00:00Z"
@@ -120,7 +121,9 @@ def door_site(folder: Path, *, gate: Gate | None = None, store: Store | None = N
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     app = Starlette(routes=Intake(Web(site.engine), gate).routes()) if gate else build_app(site.engine)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", ws="none", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=port, log_level="critical", ws="none", lifespan="off", http=BoundedProtocol)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -18,6 +18,7 @@ import uvicorn
 from tocsin.app import DEMO_KEY, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
 from tocsin.incidents.organisation import record_of
 from tocsin.settings import Settings
+from tocsin.web.protocol import BoundedProtocol
 from tocsin.web.server import build_app
 
 
@@ -85,6 +86,7 @@ def running(folder: Path, demo: bool = True) -> Iterator[Site]:
             log_level="error",
             ws="none",
             lifespan="off",
+            http=BoundedProtocol,
         )
     )
     thread = threading.Thread(target=server.run, daemon=True)

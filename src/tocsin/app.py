@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import structlog
 from tocsin import __version__
 from tocsin.catalogue.people import Person
 from tocsin.engine import sealing
-from tocsin.engine.doctor import public_url_findings
+from tocsin.engine.doctor import channel_findings
 from tocsin.engine.engine import Engine, reply_key
 from tocsin.engine.loop import Loop
 from tocsin.engine.receiving import Integration
@@ -29,6 +30,7 @@ from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Refused, Unusable
 from tocsin.kernel.ports import Channel, RecordRow, Store
 from tocsin.kernel.randomness import SystemRandomness, token, ulid
+from tocsin.link_requests import LinkRequests
 from tocsin.policy.load import default_policy_text, load_policy
 from tocsin.providers.apprise import AppriseChannel
 from tocsin.providers.console import ConsoleChannel
@@ -48,6 +50,7 @@ log = structlog.get_logger("tocsin")
 DEMO_FACTOR = 10
 """how much faster than the wall clock the demonstration's clock runs"""
 DEMO_PERSON = "chiara"
+DEMO_OWNER = "anna"
 DEMO_PASSWORD = "checkout-is-burning"
 DEMO_KEY = "demo0integration0key0000000000000"
 
@@ -65,9 +68,13 @@ class Tocsin(msgspec.Struct):
     """reads what the telephony provider sends back, where one is configured"""
     beater: Beater | None = None
     """the sign of life of a process without a loop"""
+    link_requests: LinkRequests | None = None
+    """sign-in links that are asked for beside this process, where it has the database to itself"""
 
     def close(self) -> None:
         """Stops the loop, then closes the store."""
+        if self.link_requests is not None:
+            self.link_requests.stop()
         if self.beater is not None:
             self.beater.stop()
         self.loop.stop()
@@ -84,9 +91,12 @@ class Installation(msgspec.Struct):
 
 
 def open_installation(settings: Settings, *, read_only: bool = False, migrate: bool = False) -> Installation:
-    """Opens the data folder and the database. ``read_only``: beside a running server. Raises :class:`TocsinError`."""
+    """Opens the data folder and the database. ``read_only``: beside a running server. Raises :class:`TocsinError`.
+
+    What belongs to a demonstration is known by its mark, whatever the settings say.
+    """
     folder = Path(settings.data)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if read_only and not settings.database_url:
         store: Store = SqliteStore(str(folder), read_only=True)
     else:
@@ -95,7 +105,9 @@ def open_installation(settings: Settings, *, read_only: bool = False, migrate: b
         store.migrate()
     shared = store.now() is not None if migrate or read_only else False
     clock: Clock = SharedClock(lambda: store.now() or 0) if shared else SystemClock()
-    if settings.demo:
+    if read_only and store.read(lambda r: r.meta("demo")) is not None:
+        settings = settings.model_copy(update={"demo": True})
+    elif settings.demo:
         clock = ScaledClock(DEMO_FACTOR)
     return Installation(settings, store, key_file(folder), clock)
 
@@ -145,7 +157,7 @@ def build(settings: Settings, kind: str = "serve") -> Tocsin:
     ):  # one process at a time: the one before is gone, and so is whoever held its leases
         store.write(lambda tx: tx.release_leases())
     notes = _first_start(engine, store, installation.secret, settings)
-    for finding in public_url_findings(settings.url, list(engine.channels)):
+    for finding in channel_findings(engine):
         if finding.level == "fail":
             log.warning(finding.found, what_to_do=finding.todo)
     answers = TwilioReplies(settings.twilio_token) if settings.twilio_token and not settings.demo else None
@@ -158,6 +170,9 @@ def build(settings: Settings, kind: str = "serve") -> Tocsin:
         notes,
         answers,
         Beater(watch) if watch and kind == "web" else None,
+        LinkRequests(Path(settings.data), lambda person, lookup: keep_link(engine, person, lookup))
+        if store.dialect == "sqlite"
+        else None,
     )
 
 
@@ -189,10 +204,10 @@ def egress_of(settings: Settings) -> Egress:
 
 
 def channels_of(settings: Settings, phone: ConsoleChannel, clock: Clock, secret: bytes) -> dict[str, Channel]:
-    """The channels that are configured; a demonstration has its phone alone."""
-    channels: dict[str, Channel] = {"console": phone}
+    """The channels that are configured. A demonstration has its phone alone, which takes pushes and text messages."""
     if settings.demo:
-        return channels
+        return {"console": phone, "sms": ConsoleChannel("sms", messages=phone.messages)}
+    channels: dict[str, Channel] = {}
     egress = egress_of(settings)
     if settings.smtp_host:
         channels["email"] = SmtpChannel(
@@ -203,6 +218,7 @@ def channels_of(settings: Settings, phone: ConsoleChannel, clock: Clock, secret:
                 settings.smtp_password,
                 settings.smtp_from,
                 settings.smtp_tls,
+                ca_bundle=settings.ca_bundle,
             )
         )
     if settings.ntfy_server:
@@ -277,7 +293,8 @@ def _first_start(engine: Engine, store: Store, secret: bytes, settings: Settings
     if settings.demo:
         rows += to_records(demo_organisation(now), now)
         person, key = DEMO_PERSON, DEMO_KEY
-        rows.append(RecordRow("password", person, "", hash_password(DEMO_PASSWORD).encode(), now))
+        for one in (DEMO_PERSON, DEMO_OWNER):
+            rows.append(RecordRow("password", one, "", hash_password(DEMO_PASSWORD).encode(), now))
         notes["password"] = DEMO_PASSWORD
     else:
         person, key = "owner", token(randomness, 192)
@@ -298,14 +315,22 @@ def _first_start(engine: Engine, store: Store, secret: bytes, settings: Settings
 
 def sign_in_link(engine: Engine, person: str) -> str:
     """A link by which a person signs in once, within the hour. Raises :class:`Unusable` for a person nobody knows."""
+    secret = token(engine.randomness)
+    return f"{keep_link(engine, person, secret_id(secret))}/sign-in/{secret}"
+
+
+def keep_link(engine: Engine, person: str, lookup: str) -> str:
+    """Keeps a sign-in link whose secret has the hash ``lookup``; answers the address that it begins with."""
     known = engine.directory().people.get(person) or engine.directory().person_by_login(person)
     if known is None or not known.active:
         raise Unusable(f"there is no active person {person[:60]!r}", "person")
-    now, secret = engine.clock.now(), token(engine.randomness)
-    made = SignInLink(secret_id(secret), known.id, now + SIGN_IN_LINK_LIFETIME)
+    if not re.fullmatch(r"[0-9a-f]{64}", lookup):
+        raise Unusable("the hash of the link's secret is none", "lookup")
+    now = engine.clock.now()
+    made = SignInLink(lookup, known.id, now + SIGN_IN_LINK_LIFETIME)
     row = RecordRow("sign_in_link", made.id, made.id, encode(made), now, made.expires)
     engine.store.write(lambda tx: tx.put_record(row))
-    return f"{engine.public_url}/sign-in/{secret}"
+    return engine.public_url
 
 
 def owner_person() -> Person:

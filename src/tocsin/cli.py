@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -17,15 +19,17 @@ import uvicorn
 from tocsin import __version__
 from tocsin import cli_operations as operations
 from tocsin import cli_responder as responder
-from tocsin.app import DEMO_FACTOR, DEMO_KEY, Tocsin, build
+from tocsin.app import DEMO_FACTOR, DEMO_KEY, DEMO_OWNER, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
 from tocsin.cli_drill import drill
 from tocsin.cli_operations import storage
 from tocsin.drill.library import sendings
 from tocsin.kernel.clock import SECOND
-from tocsin.kernel.errors import TocsinError, UnusableMany
+from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
 from tocsin.kernel.redact import mask
-from tocsin.policy.load import default_policy_text, load_policy
+from tocsin.policy.check import check
+from tocsin.policy.load import default_policy_text, load_policy, locate
 from tocsin.settings import Settings, load_settings
+from tocsin.web.protocol import MAX_CONNECTIONS, BoundedProtocol
 from tocsin.web.server import build_app
 
 TIMEOUT = 30
@@ -104,7 +108,16 @@ def worker(**flags: Any) -> None:
 
 def run(settings: Settings, kind: str) -> None:
     """Runs one process until it is told to stop."""
-    tocsin = build(settings, kind)
+    listener = None
+    if kind != "worker":
+        listener = listening(settings.host, settings.port)
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    try:
+        tocsin = build(settings, kind)
+    except BaseException:
+        if listener is not None:
+            listener.close()
+        raise
     stop = threading.Event()
     # the thread that writes hands over to the one that listens many times for each commit: at the usual 5 ms it waits for nothing
     sys.setswitchinterval(0.0005)
@@ -115,6 +128,8 @@ def run(settings: Settings, kind: str) -> None:
             tocsin.loop.start()
         elif tocsin.beater is not None:
             tocsin.beater.start()
+        if tocsin.link_requests is not None:
+            tocsin.link_requests.start()
         if kind == "worker":
             click.echo(f"Tocsin {__version__} at work")
             sys.stdout.flush()
@@ -126,22 +141,52 @@ def run(settings: Settings, kind: str) -> None:
             tocsin.engine, phone=tocsin.phone if settings.demo else None, label=LABEL if settings.demo else "",
             trusted_proxies=[one.strip() for one in settings.trusted_proxies.split(",") if one.strip()], answers=tocsin.answers,
         )  # fmt: skip
-        uvicorn.run(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            proxy_headers=False,
-            timeout_graceful_shutdown=3,
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,
+                timeout_graceful_shutdown=3,
+                http=BoundedProtocol,
+                limit_concurrency=MAX_CONNECTIONS,
+            )
         )
+        server.run(sockets=[listener] if listener else None)
     except KeyboardInterrupt:
         click.echo("stopped")
     finally:
         stop.set()
         tocsin.close()
+        if listener is not None:
+            listener.close()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """The socket to listen on, taken before anything is made or said; raises :class:`Unusable` where it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        taken = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise Unusable(
+            f"{host!r} is no address to listen on ({error.strerror}); choose another with --host", "host"
+        ) from None
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+    except OSError as error:
+        taken.close()
+        why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        raise Unusable(
+            f"port {port} of {host} cannot be had: {why}; choose another with --port", "port"
+        ) from None
+    return taken
 
 
 def greet(tocsin: Tocsin) -> None:
@@ -149,9 +194,9 @@ def greet(tocsin: Tocsin) -> None:
     notes, url = tocsin.notes, tocsin.settings.url
     click.echo(f"Tocsin {__version__} at {url}")
     if tocsin.settings.demo:
-        from_ = notes.get("person", "chiara")
         click.echo(
-            f"\nYou are the person on call. Sign in at {url}/sign-in\n  name      {from_}\n  password  checkout-is-burning"
+            f"\nSign in at {url}/sign-in with the password {DEMO_PASSWORD}\n"
+            f"  {DEMO_PERSON:<8}the person on call\n  {DEMO_OWNER:<8}an owner, who may change everything"
         )
         click.echo(f"Then open {url}/phone: each message as it arrives; acknowledge there.")
     elif "sign_in" in notes:
@@ -163,10 +208,12 @@ def greet(tocsin: Tocsin) -> None:
 
 
 def alert_command(url: str, key: str) -> str:
-    """A command that sends an alert, to be pasted into a shell."""
+    """A command that sends an alert, to be pasted into a shell. In the demonstration it pages who is on call for the service."""
     event = {
-        "routing_key": key, "event_action": "trigger", "dedup_key": "search-slow",
-        "payload": {"summary": "search is slow", "source": "probe-1", "severity": "warning", "component": "web"},
+        "routing_key": key, "event_action": "trigger", "dedup_key": "database-unreachable",
+        "payload": {
+            "summary": "the primary database is unreachable", "source": "probe-1", "severity": "critical", "component": "database",
+        },
     }  # fmt: skip
     return f"curl -s {url}/v2/enqueue -d '{json.dumps(event)}'"
 
@@ -202,17 +249,24 @@ def policy_show() -> None:
 @policy.command("check")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 def policy_check(file: Path | None) -> None:
-    """Check a policy file: 0 clean, 2 unusable.
+    """Check a policy file, or the default: 0 clean, 1 findings, 2 unusable. Whether people, contacts and schedules can keep it
+    is not looked at.
 
     \b
     Example:
       tocsin policy check policy.yaml
     """
-    load_policy(
-        file.read_text(encoding="utf-8") if file else default_policy_text(),
-        str(file) if file else "the default policy",
-    )
-    click.echo(f"{file or 'the default policy'} is a policy that can be used")
+    name = str(file) if file else "the default policy"
+    try:
+        text = file.read_text(encoding="utf-8") if file else default_policy_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(f"the policy file {file} cannot be read: {error}", "policy") from None
+    findings = check(load_policy(text, name))
+    for one in findings:
+        click.echo(f"{locate(text, name, one.where)}: {one.severity}: {one.sentence} ({one.rule})")
+    if findings:
+        sys.exit(1)
+    click.echo(f"{name} is clean; people, contacts and schedules were not looked at")
 
 
 for command in (*responder.COMMANDS, *operations.COMMANDS, drill):

@@ -12,19 +12,21 @@ from typing import Any
 import click
 import msgspec
 from click.shell_completion import get_completion_class
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tocsin.app import Installation, engine_of, key_file, open_installation, sign_in_link
-from tocsin.cli_responder import as_json
+from tocsin.cli_responder import as_json, write
 from tocsin.engine import doctor as doctors
 from tocsin.engine import sealing
 from tocsin.engine.work import find_row
 from tocsin.kernel.clock import to_iso
 from tocsin.kernel.errors import NotFound, Refused
+from tocsin.link_requests import ask
 from tocsin.providers.console import ConsoleChannel
 from tocsin.settings import Settings, load_settings
 from tocsin.store import open_store
+from tocsin.store.sqlite import database_file
 
 
 def storage(command: Callable[..., None]) -> Callable[..., None]:
@@ -125,15 +127,21 @@ def doctor(as_json: bool, **flags: Any) -> None:
         findings = [*key_findings(opened), *doctors.examine(engine_of(opened, ConsoleChannel()))]
     finally:
         opened.store.close()
-    findings.sort(key=lambda one: ("fail", "warn", "ok").index(one.level))
+    findings = doctors.worst_first(findings)
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(one) for one in findings], indent=2, ensure_ascii=False))
     else:
         made = Table("", "About", "Found", "What to do")
         colours = {"fail": "bold red", "warn": "yellow", "ok": "green"}
         for one in findings:
-            made.add_row(f"[{colours[one.level]}]{one.level}[/]", one.about, one.found, one.todo)
-        Console().print(made)
+            made.add_row(
+                f"[{colours[one.level]}]{one.level}[/]", one.about, escape(one.found), escape(one.todo)
+            )
+        write(made)
+        todo = doctors.steps(findings)
+        if todo:
+            click.echo("\nWhat to do, in this order:")
+            click.echo("\n".join(f"{number:>3}. {one}" for number, one in enumerate(todo, 1)))
     sys.exit(1 if any(one.level == "fail" for one in findings) else 0)
 
 
@@ -195,13 +203,26 @@ def verify(what: str, key: str, **flags: Any) -> None:
 @click.argument("person")
 @storage
 def link(person: str, **flags: Any) -> None:
-    """Make a sign-in link for PERSON (once, within the hour): the way back in for an owner without a password.
+    """Make a sign-in link for PERSON (once, within the hour): the way back in for an owner without a password. The server
+    may run meanwhile.
 
     \b
     Example:
       tocsin link owner --data /var/lib/tocsin
     """
-    opened = _opened(flags)
+    settings = _settings(flags)
+    folder = Path(settings.data)
+    if not settings.database_url and not database_file(folder).is_file():
+        raise NotFound(
+            f"there is no database in {folder}; start tocsin serve once, or name the folder with --data"
+        )
+    try:
+        opened = _opened(flags)
+    except Refused:
+        if settings.database_url:
+            raise
+        click.echo(ask(folder, person))
+        return
     try:
         engine = engine_of(opened, ConsoleChannel())
         click.echo(sign_in_link(engine, person))

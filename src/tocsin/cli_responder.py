@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 import click
 import httpx2
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tocsin.kernel.redact import mask
 
 TIMEOUT = 30
+PIPED_WIDTH = 2000
+"""columns where no terminal says how many it has"""
 
 
 class Server:
@@ -63,7 +67,18 @@ def show(value: Any, as_json: bool, table: Callable[[Any], Table | str]) -> None
     if as_json:
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
     else:
-        Console().print(table(value))
+        write(table(value))
+
+
+def write(shown: Table | str) -> None:
+    """Prints a table or a line. Nothing is cut: a terminal wraps, a pipe or a file gets lines as long as they are."""
+    if isinstance(shown, str):
+        click.echo(shown)
+        return
+    for column in shown.columns:
+        column.overflow = "fold"
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(width=width, file=sys.stdout, markup=True).print(shown)
 
 
 def when(instant: str | None) -> str:
@@ -71,9 +86,19 @@ def when(instant: str | None) -> str:
     return f"{instant[:10]} {instant[11:19]}Z" if instant else ""
 
 
-def said(answer: dict[str, Any]) -> str:
-    """One line about an incident."""
-    return f"{answer['number']}  {answer['severity']}  {answer['status']}"
+def stands(answer: dict[str, Any]) -> str:
+    """How an incident stands after a command, in words."""
+    return f"{answer['number']} is {answer['severity']} and {answer['status'].replace('_', ' ')}"
+
+
+def declared(answer: dict[str, Any]) -> str:
+    """What declaring did."""
+    return f"{answer['number']} is declared as {answer['severity']}: {answer['status'].replace('_', ' ')}"
+
+
+def add(table: Table, *cells: str) -> None:
+    """A row; what comes from a server is shown as it is, never read as markup."""
+    table.add_row(*(escape(cell) for cell in cells))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
@@ -90,10 +115,12 @@ def list_incidents(everything: bool, as_json: bool) -> None:
       tocsin list --json
     """
 
-    def table(value: Any) -> Table:
+    def table(value: Any) -> Table | str:
+        if not value["incidents"]:
+            return "There is no incident that you may see." if everything else "No incident is open."
         made = Table("Incident", "Severity", "Status", "Since", "Title")
         for row in value["incidents"]:
-            made.add_row(row["name"], row["severity"], row["status"], when(row["opened_at"]), row["title"])
+            add(made, row["name"], row["severity"], row["status"], when(row["opened_at"]), row["title"])
         return made
 
     show(Server().ask("GET", "/api/v1/incidents" + ("" if everything else "?open=true")), as_json, table)
@@ -116,12 +143,14 @@ def declare(title: str, severity: str, services: tuple[str, ...], as_json: bool)
             "POST", "/api/v1/incidents", {"title": title, "severity": severity, "services": list(services)}
         ),
         as_json,
-        said,
+        declared,
     )
 
 
-def send(incident: str, verb: str, body: dict[str, Any], as_json: bool) -> None:
-    """Sends a command about an incident and prints how it stands."""
+def send(
+    incident: str, verb: str, body: dict[str, Any], as_json: bool, said: Callable[[dict[str, Any]], str] = stands
+) -> None:  # fmt: skip
+    """Sends a command about an incident and prints what happened."""
     path = f"/api/v1/incidents/{urllib.parse.quote(incident, safe='')}/commands/{verb}"
     show(Server().ask("POST", path, body), as_json, said)
 
@@ -136,7 +165,16 @@ def ack(incident: str, as_json: bool) -> None:
     Example:
       tocsin ack INC-7
     """
-    send(incident, "acknowledge", {}, as_json)
+
+    def said(answer: dict[str, Any]) -> str:
+        message = str(answer.get("message", ""))
+        return (
+            f"{message}; {stands(answer)}"
+            if message.endswith("already")
+            else f"You have it: {stands(answer)}"
+        )
+
+    send(incident, "acknowledge", {}, as_json, said)
 
 
 @click.command()
@@ -150,7 +188,7 @@ def update(incident: str, text: str, as_json: bool) -> None:
     Example:
       tocsin update INC-7 "rolled back, errors are falling"
     """
-    send(incident, "update", {"text": text}, as_json)
+    send(incident, "update", {"text": text}, as_json, lambda one: f"Posted: {stands(one)}")
 
 
 @click.command()
@@ -165,7 +203,11 @@ def role(incident: str, role: str, person: str, as_json: bool) -> None:
     Example:
       tocsin role INC-7 incident_commander jonas
     """
-    send(incident, "assign_role", {"role": role, "person": person}, as_json)
+
+    def said(answer: dict[str, Any]) -> str:
+        return f"{person} is {role.replace('_', ' ')} of {answer['number']}"
+
+    send(incident, "assign_role", {"role": role, "person": person}, as_json, said)
 
 
 @click.command()
@@ -196,7 +238,7 @@ def timeline(incident: str, as_json: bool) -> None:
     def table(value: Any) -> Table:
         made = Table("At", "What", "Who")
         for one in value["timeline"]:
-            made.add_row(when(one["at"]), one["text"], one["who"])
+            add(made, when(one["at"]), one["text"], one["who"])
         return made
 
     show(
@@ -221,7 +263,7 @@ def note(incident: str, text: str, as_json: bool) -> None:
     Example:
       tocsin note INC-7 "the replica lags by two minutes"
     """
-    send(incident, "note", {"text": text}, as_json)
+    send(incident, "note", {"text": text}, as_json, lambda one: f"Noted on the timeline of {one['number']}")
 
 
 @click.command()
@@ -251,7 +293,14 @@ def page(incident: str, targets: tuple[str, ...], reason: str, as_json: bool) ->
     Example:
       tocsin page INC-7 architect --reason "who knows the old schema?"
     """
-    send(incident, "page", {"targets": list(targets), "reason": reason}, as_json)
+    named = ", ".join(targets)
+    send(
+        incident,
+        "page",
+        {"targets": list(targets), "reason": reason},
+        as_json,
+        lambda one: f"{named}: paged for {one['number']}",
+    )
 
 
 @click.command()
@@ -266,7 +315,13 @@ def task(incident: str, text: str, owner: str, as_json: bool) -> None:
     Example:
       tocsin task INC-7 "fail over to the replica" --owner dmitri
     """
-    send(incident, "task_add", {"text": text, "owner": owner}, as_json)
+    send(
+        incident,
+        "task_add",
+        {"text": text, "owner": owner},
+        as_json,
+        lambda one: f"Added to the tasks of {one['number']}",
+    )
 
 
 @click.command()
@@ -281,7 +336,13 @@ def merge(incident: str, into: str, reason: str, as_json: bool) -> None:
     Example:
       tocsin merge INC-8 INC-7 --reason "same cause"
     """
-    send(incident, "merge", {"into": into, "reason": reason}, as_json)
+    send(
+        incident,
+        "merge",
+        {"into": into, "reason": reason},
+        as_json,
+        lambda one: f"{incident} goes on as {stands(one)}",
+    )
 
 
 @click.command("do")
@@ -306,20 +367,25 @@ def do(incident: str, verb: str, fields: tuple[str, ...], as_json: bool) -> None
 
 
 @click.command()
-@click.argument("incident")
+@click.argument("incident", required=False)
 @as_json
-def duties(incident: str, as_json: bool) -> None:
-    """What is owed, by whom, by when, and how it stands.
+def duties(incident: str | None, as_json: bool) -> None:
+    """What is owed for INCIDENT, by whom, by when, and how it stands; without one, what you owe in all that are open.
 
     \b
     Example:
+      tocsin duties
       tocsin duties INC-7
     """
 
-    def table(value: Any) -> Table:
-        made = Table("Owed", "By", "Due", "State")
+    def table(value: Any) -> Table | str:
+        if not value["duties"]:
+            return f"Nothing is owed for {incident}." if incident else "You owe nothing."
+        made = Table(*([] if incident else ["Incident"]), "Owed", "By", "Due", "State")
         for one in value["duties"]:
-            made.add_row(
+            add(
+                made,
+                *([] if incident else [one["incident"]]),
                 one["rule"].replace("_", " "),
                 one["owner"].replace("_", " "),
                 when(one["due"]),
@@ -327,7 +393,8 @@ def duties(incident: str, as_json: bool) -> None:
             )
         return made
 
-    show(Server().ask("GET", f"/api/v1/incidents/{_quoted(incident)}/duties"), as_json, table)
+    path = f"/api/v1/incidents/{_quoted(incident)}/duties" if incident else "/api/v1/duties"
+    show(Server().ask("GET", path), as_json, table)
 
 
 @click.command()
@@ -341,11 +408,13 @@ def oncall(at: str, as_json: bool) -> None:
       tocsin oncall --at 2026-12-24T20:00:00Z
     """
 
-    def table(value: Any) -> Table:
+    def table(value: Any) -> Table | str:
+        if not value["on_call"]:
+            return "Nobody is on call: there is no schedule."
         made = Table("Schedule", "Position", "Person", "Until")
         for one in value["on_call"]:
             if one["position"] == "primary" or one["person"]:
-                made.add_row(one["name"], one["position"], one["person"] or "nobody", when(one["until"]))
+                add(made, one["name"], one["position"], one["person"] or "nobody", when(one["until"]))
         return made
 
     show(Server().ask("GET", "/api/v1/oncall" + (f"?at={_quoted(at)}" if at else "")), as_json, table)

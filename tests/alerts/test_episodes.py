@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.alerts.episodes import advance
-from tocsin.alerts.expressions import compiled
+from tocsin.alerts.expressions import Budget, compiled
 from tocsin.alerts.matchers import Matcher
 from tocsin.alerts.routing import Route, route
 from tocsin.alerts.shape import Alert
@@ -104,3 +104,42 @@ def test_the_first_route_that_fits_names_service_and_group():
     assert (first.service, first.route) == ("payments", "r1")
     assert first.group_key != other.group_key
     assert route(Alert("trigger", "k"), Integration(), routes, {}).route == "r2"
+
+
+def test_a_batch_has_so_many_steps_for_expressions_and_then_asks_none():
+    matcher = Matcher("a", "x*y*z", regex=True)
+    labels = {"a": "x" * 100}
+    budget = Budget(5_200)
+    assert [matcher.matches(labels, budget) for _ in range(2)] == [False] * 2
+    assert budget.spent
+    hides = Silence("s", [Matcher("a", "x*.*", regex=True)], 0, 10, "anna", "why")
+    assert silenced_by({"a": "x" * 60}, [hides], 1, integration="i", budget=Budget(100))
+    assert silenced_by({"a": "x" * 60}, [hides], 1, integration="i", budget=budget) is None, (
+        "in doubt it pages"
+    )
+
+
+def test_an_expression_that_costs_too_much_on_a_text_fits_nothing():
+    assert Matcher("a", "x*x*y", regex=True).matches({"a": "x" * 100 + "y"})
+    assert not Matcher("a", "x*x*y", regex=True).matches({"a": "x" * 1900 + "y"})
+    assert not Matcher("a", "x*x*y", regex=True, equal=False).matches({"a": "x" * 1900})
+
+
+def test_a_repeat_says_what_it_said_before_only_where_rules_could_think_otherwise():
+    row = send(None, labels={"a": "1"}).row
+    assert send(row, now=1, labels={"a": "1"}).same
+    details = send(row, now=2, labels={"a": "1"}, details={"value": 7})
+    assert (details.same, details.before) == (False, None)
+    other = send(row, now=3, labels={"a": "2"})
+    assert other.before.labels == {"a": "1"}
+
+
+@pytest.mark.semantics(6)
+def test_an_episode_is_acknowledged_by_its_sender_once():
+    row = send(None).row
+    assert send(row, "acknowledge", now=1).event == "acknowledged"
+    assert send(row, now=2, details={"value": 1}).event == "repeated"
+    assert send(row, "acknowledge", now=3).event == "acknowledged_again"
+    send(row, "resolve", now=4)
+    send(row, now=5)
+    assert send(row, "acknowledge", now=6).event == "acknowledged"

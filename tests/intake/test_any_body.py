@@ -183,9 +183,11 @@ def subscription(url):
     return json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": "arn:x", "SubscribeURL": url}).encode()
 
 
-def test_a_subscription_of_amazon_is_a_note_with_its_address():
-    url = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=t"
-    assert url in cloudwatch.parse(subscription(url)).notes[0]
+def test_the_address_of_a_subscription_of_amazon_is_for_owners_and_whole():
+    url = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=" + "2336" * 100
+    parsed = cloudwatch.parse(subscription(url))
+    assert url in parsed.private[0]
+    assert url not in parsed.notes[0]
     assert cloudwatch.confirmation_url(subscription(url)) == url
 
 

@@ -250,7 +250,9 @@ def by_hand(policy, directory, severity, demand, opened):
     return missing(arrivals)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=pytest.mark.slow if n < 2 else ()) for n in range(12)]
+)
 def test_the_sweep_agrees_with_looking_at_every_minute_and_around_every_breakpoint(seed):
     policy, directory, end = default_policy(), random_organisation(seed), NOW + 8 * DAY
     for severity in ("P1", "P2", "P3", "P4"):

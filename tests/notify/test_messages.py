@@ -7,7 +7,7 @@ from tocsin.kernel.clock import HOUR, MINUTE, SECOND, parse_instant
 from tocsin.kernel.randomness import SeededRandomness
 from tocsin.notify.backoff import next_attempt
 from tocsin.notify.rules import next_contact, plan
-from tocsin.notify.texts import PageContext, page, when
+from tocsin.notify.texts import Notice, PageContext, notices, page, when
 
 MAIL, PUSH, SMS = (
     Contact("m", "email", "a@x.example"),
@@ -104,3 +104,63 @@ def test_retries_back_off_respect_the_provider_and_end():
     assert max(pauses) <= 36 * SECOND
     assert next_attempt(1, 0, 0, 0, randomness, retry_after=120) == 120 * SECOND
     assert next_attempt(50, 0, 2 * HOUR, 0, randomness) is None
+
+
+def context(number="INC-7", severity="P1", **more):
+    return PageContext(
+        number, severity, f"https://t.example/incidents/{number}", more.pop("title", "payments down"), **more
+    )
+
+
+def test_several_duties_of_one_incident_are_one_title_with_marks_between_them():
+    told = Notice(context(), "mitigate is due soon: by 22:26\nassess is overdue: by 22:21", "several", True)
+    words = notices([told], zone="UTC")
+    assert words.title == "2 duties: mitigate is due soon; assess is overdue — P1 INC-7: payments down"
+    assert "mitigate is due soon: by 22:26\nassess is overdue: by 22:21\n" in words.text
+    assert "\n" not in words.title + words.short
+
+
+@pytest.mark.semantics(13)
+def test_notices_of_several_incidents_are_one_message_the_worst_first_and_each_thing_once():
+    told = [
+        Notice(context("INC-8", "P3", title="slow"), "it cleared", "all alerts cleared"),
+        Notice(context("INC-10", "P2", title="ten"), "resolved", "done"),
+        Notice(context("INC-9", "P2", title="nine"), "resolved", "done"),
+        Notice(context("INC-9", "P2", title="nine"), "resolved", "done"),
+        Notice(context("INC-11", "P4", title="eleven")),
+    ]
+    words = notices(told, zone="UTC")
+    assert words.title == "4 incidents: P2 INC-9 resolved; P2 INC-10 resolved; P3 INC-8 it cleared and 1 more"
+    assert words.text.count("INC-9: nine") == 1
+    assert "P4 INC-11: eleven" in words.text
+
+
+def test_two_things_said_of_one_incident_stand_in_one_title():
+    told = [Notice(context(), "it cleared", "all clear"), Notice(context(), "resolved", "rolled back")]
+    words = notices(told, zone="UTC")
+    assert words.title == "it cleared; resolved — P1 INC-7: payments down"
+    assert "all clear; rolled back" in words.text
+
+
+def test_a_drill_is_marked_in_every_form_of_its_messages():
+    one = context("DRILL-3", drill=True)
+    for words in (
+        page([one], zone="UTC", ack_url="https://t.example/a/x"),
+        notices([Notice(one, "resolved")], zone="UTC"),
+    ):
+        assert all(text.startswith("DRILL") for text in (words.title, words.text, words.short))
+        assert "DRILL" in words.html
+
+
+@pytest.mark.semantics(23)
+def test_a_notice_of_a_restricted_incident_says_nothing_of_it():
+    words = notices(
+        [Notice(context(title="leak", restricted=True), "it was Bob", "Bob of accounting")], zone="UTC"
+    )
+    assert words.title == "news — P1 INC-7 (restricted)"
+    assert "Bob" not in words.text + words.html and "leak" not in words.text
+
+
+def test_a_zone_that_cannot_be_read_is_utc():
+    at = parse_instant("2026-07-05T02:12:00Z")
+    assert when(at, "Mars/Olympus") == when(at, "") == when(at, "../etc/passwd") == "02:12 UTC"

@@ -9,8 +9,8 @@ import pytest
 
 from tocsin.kernel.errors import Unusable
 from tocsin.policy.conditions import Condition, Fact, facts_asked, holds, pattern
-from tocsin.policy.load import default_policy
-from tocsin.policy.severity import NO_RULE, propose
+from tocsin.policy.load import default_policy, default_policy_text, load_policy
+from tocsin.policy.severity import NO_RULE, kind_of, propose
 
 POLICY = default_policy()
 
@@ -163,3 +163,27 @@ def test_no_rule_takes_long_over_a_hostile_summary() -> None:
     began = time.perf_counter()
     propose(POLICY, {"summary": hostile, "service": "a-" * 500})
     assert time.perf_counter() - began < 0.5
+
+
+def test_the_type_is_the_one_that_is_named_else_the_rules_else_the_first() -> None:
+    def kind(**facts: Fact) -> tuple[str, bool]:
+        found = kind_of(POLICY, facts, propose(POLICY, facts))
+        return found.name, found.restricted
+
+    leak = "customer data leaked on a forum"
+    assert kind(summary=leak) == ("security", True)
+    assert kind(summary=leak, type="data") == ("data", False), "whoever says so is believed"
+    assert kind(summary=leak, type="nonsense") == ("security", True)
+    assert kind(summary="payments down: ransomware on the gateway") == ("security", True), (
+        "not the first rule alone"
+    )
+    assert kind(summary="odd", security=True) == ("security", True)
+    assert kind(summary="odd") == ("availability", False)
+    found = kind_of(POLICY, {"type": "security", "subtype": "ddos"}, propose(POLICY, {"summary": "x"}))
+    assert found.subtype == "ddos"
+
+
+def test_a_type_that_the_policy_does_not_have_is_a_fault_of_the_rule() -> None:
+    text = default_policy_text().replace("    type: security\n", "    type: secrecy\n")
+    with pytest.raises(Unusable, match="there is no type 'secrecy'"):
+        load_policy(text, "policy.yaml")

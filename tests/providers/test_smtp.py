@@ -2,11 +2,13 @@
 
 import socket
 
+import msgspec
 import pytest
 from aiosmtpd.controller import Controller
 
 from tocsin.kernel.errors import DeliveryFailed
 from tocsin.kernel.ports import Message
+from tocsin.providers.egress import Guard
 from tocsin.providers.smtp import SmtpChannel, SmtpConfig
 
 
@@ -78,3 +80,28 @@ def test_a_server_that_is_not_there_is_worth_retrying():
     with pytest.raises(DeliveryFailed) as caught:
         SmtpChannel(SmtpConfig("127.0.0.1", 9, timeout=2)).deliver(letter())
     assert not caught.value.permanent
+
+
+def test_a_connection_goes_only_where_the_guard_lets_it(box):
+    handler, channel = box
+    config = channel._config
+    with pytest.raises(DeliveryFailed, match="inside the network"):
+        SmtpChannel(config, Guard()).deliver(letter())
+    assert handler.letters == []
+    SmtpChannel(config, Guard(["127.0.0.0/8"])).deliver(letter())
+    assert len(handler.letters) == 1
+
+
+def test_a_name_that_has_no_address_is_worth_retrying():
+    with pytest.raises(DeliveryFailed, match="cannot be resolved") as caught:
+        SmtpChannel(SmtpConfig("relay.invalid", 25, timeout=2)).deliver(letter())
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("tls", ["tls", "starttls"])
+def test_a_server_without_the_tls_that_is_asked_for_is_not_used(box, tls):
+    handler, channel = box
+    config = msgspec.structs.replace(channel._config, tls=tls, timeout=2)
+    with pytest.raises(DeliveryFailed):
+        SmtpChannel(config).deliver(letter())
+    assert handler.letters == []

@@ -174,3 +174,13 @@ def test_a_page_carries_the_id_by_which_the_provider_reports(world):
     row = world.store.read(lambda r: r.outbox_row(world.sms.messages[0].id))
     assert row.recipient == world.person
     assert json.loads(row.payload)["incident"] == world.incident().id
+
+
+@pytest.mark.semantics(9, 15)
+def test_the_number_of_a_merged_incident_leads_on_in_a_reply(world):
+    world.alert()
+    world.run(SECOND)
+    world.do("anna", c.Declare("checkout down", severity="P1", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "the same"))
+    assert replies.answer(world.engine, Reply("sms", sender=NUMBER, text="ack 1")) == "You have INC-2."
+    assert world.incident("INC-2").holder == world.person

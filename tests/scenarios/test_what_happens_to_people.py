@@ -225,7 +225,7 @@ def test_lowering_tells_everybody_already_told(world):
     world.do("jonas", c.SetSeverity("INC-1", "P3", "one feature only"))
     world.step()
     assert {"chiara", "greta"} <= {
-        one.to for one in world.phone.messages if "lowered from P1 to P3" in one.title
+        one.to for one in world.phone.messages if "lowered from P1 to P3" in one.text
     }
 
 
@@ -282,7 +282,7 @@ def test_merging_keeps_the_higher_severity_and_the_earlier_start_and_tells_the_n
     target = world.incident("INC-2")
     assert (target.severity, target.opened_at) == ("P1", opened)
     world.step()
-    assert any("INC-1 goes on as INC-2" in one.title for one in world.phone.messages if one.to == "chiara")
+    assert any("INC-1 goes on as INC-2" in one.text for one in world.phone.messages if one.to == "chiara")
 
 
 @pytest.mark.semantics(14)
@@ -293,12 +293,12 @@ def test_a_mass_event_is_one_page_a_minute_that_lists_all_and_its_link_acknowled
         world.do("anna", c.Declare(f"thing {number} is down", severity="P1", services=["payments"]))
     world.run(61 * SECOND)
     first, second = world.pages("chiara")[:2]
-    assert "INC-6" in second.text and "INC-1" not in first.text.replace("INC-1:", "", 1).replace(
-        "incidents/INC-1", ""
-    )
+    assert "INC-2" not in first.text
+    assert all(f"INC-{n}" in second.text for n in range(1, 7)), "what the first page listed waits still"
+    world.do("anna", c.Declare("one thing more", severity="P1", services=["payments"]))
     world.engine.acknowledge_link(second.ack_url.rpartition("/")[2])
-    assert all(world.incident(f"INC-{n}").holder == "chiara" for n in range(2, 7))
-    assert world.incident("INC-1").holder == ""
+    assert all(world.incident(f"INC-{n}").holder == "chiara" for n in range(1, 7))
+    assert world.incident("INC-7").holder == ""
 
 
 @pytest.mark.semantics(19)

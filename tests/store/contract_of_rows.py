@@ -189,6 +189,38 @@ class OutboxContract:
         assert store.read(lambda tx: tx.oldest_waiting(NOW - 9)) == (None, None)
         assert store.read(lambda tx: tx.oldest_waiting(NOW)) == (NOW - 5, NOW - 3)
 
+    @pytest.mark.semantics(20)
+    def test_a_message_that_is_tried_again_and_again_is_late_since_it_was_first_due(self, store):
+        store.write(lambda tx: tx.put_outbox([an_effect(), an_effect("held", not_before=NOW + 5)]))
+        store.write(lambda tx: tx.lease_outbox(NOW + 9, LATER, "t", 9))
+        store.write(lambda tx: tx.retry_outbox("o1", "t", LATER, "timed out"))
+        store.write(lambda tx: tx.retry_outbox("held", "t", LATER, "", attempt=False))
+        assert store.read(lambda tx: tx.oldest_waiting(NOW + 9)) == (None, NOW)
+        assert store.read(lambda tx: tx.outbox_row("o1")).attempts == 1
+        held = store.read(lambda tx: tx.outbox_row("held"))
+        assert (held.attempts, held.not_before) == (0, LATER), "to be held back is no failure and not late"
+
+    @pytest.mark.semantics(20)
+    def test_what_failed_for_good_for_everybody_counts_until_somebody_is_reached_or_nobody_waits(self, store):
+        def fail(*ids):
+            store.write(lambda tx: tx.lease_outbox(LATER, LATER + HOUR, "t", 9))
+            store.write(lambda tx: [tx.complete_outbox(id, "t", "failed", LATER, "gone") for id in ids])
+
+        store.write(lambda tx: tx.put_outbox([an_effect(), an_effect("told", effect="notice")]))
+        assert store.read(lambda tx: tx.oldest_unreached("page")) is None
+        fail("o1", "told")
+        assert store.read(lambda tx: tx.oldest_unreached("page")) == NOW
+        store.write(lambda tx: tx.put_outbox([an_effect("next", not_before=LATER)]))
+        assert store.read(lambda tx: tx.oldest_unreached("page")) == NOW
+        store.write(lambda tx: tx.lease_outbox(LATER, LATER + HOUR, "u", 9))
+        store.write(lambda tx: tx.complete_outbox("next", "u", "done", LATER))
+        assert store.read(lambda tx: tx.oldest_unreached("page")) is None
+        store.write(lambda tx: tx.put_outbox([an_effect("other", tag="page2")]))
+        fail("other")
+        assert store.read(lambda tx: tx.oldest_unreached("page")) == NOW
+        store.write(lambda tx: tx.withdraw_outbox(str(INCIDENT), LATER, tag="page2"))
+        assert store.read(lambda tx: tx.oldest_unreached("page")) is None
+
     def test_lists_are_newest_first(self, store):
         store.write(
             lambda tx: tx.put_outbox(

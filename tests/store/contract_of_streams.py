@@ -292,6 +292,8 @@ class AlertContract:
             "d",
         ]
         assert store.read(lambda tx: (tx.count_alerts(), tx.count_alerts("resolved"))) == (4, 1)
+        assert store.read(lambda tx: tx.count_alerts(include_restricted=False)) == 3
+        assert store.read(lambda tx: tx.count_alerts("resolved", include_restricted=False)) == 1
 
     def test_alerts_that_end_come_earliest_first(self, store):
         store.write(

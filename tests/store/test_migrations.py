@@ -60,6 +60,29 @@ def test_migrated_tables_are_those_of_the_schema(store):
     engine.dispose()
 
 
+OLD_MESSAGE = {
+    "id": "o1", "key": "k1", "effect": "page", "channel": "ntfy", "recipient": "anna", "address": "topic", "scope": "incident/i1",
+    "tag": "run", "urgency": 0, "not_before": 1_000, "created_at": 1_000, "payload": b"{}", "state": "waiting", "attempts": 0,
+    "lease_until": 0, "lease_token": "", "last_error": "", "finished_at": 0,
+}  # fmt: skip
+
+
+def test_messages_of_an_earlier_version_leave_and_what_it_still_writes_beside_this_one_does_too(empty_store):
+    migrate(empty_store, "0002")
+    engine = empty_store.engine()
+    outbox = metadata.tables["outbox"]
+    with engine.begin() as connection:
+        connection.execute(outbox.insert().values(OLD_MESSAGE))
+    empty_store.migrate()
+    with engine.begin() as connection:
+        connection.execute(outbox.insert().values({**OLD_MESSAGE, "id": "o2", "key": "k2"}))
+    engine.dispose()
+    leased = empty_store.write(lambda tx: tx.lease_outbox(2_000, 9_000, "t", 9))
+    assert [row.id for row in leased] == ["o1", "o2"]
+    empty_store.write(lambda tx: [tx.retry_outbox(row.id, "t", 5_000, "away") for row in leased])
+    assert empty_store.read(lambda tx: tx.oldest_waiting(6_000)) == (None, 5_000)
+
+
 OLD_STREAM = {
     "kind": "incident", "id": "i1", "series": "INC", "number": 1, "version": 1, "head": b"h", "fold": 1,
     "snapshot": b"{}", "status": "", "severity": "", "title": "Größe", "open": True, "restricted": False,
@@ -75,7 +98,7 @@ def test_a_database_of_the_first_revision_is_upgraded_with_its_data(empty_store)
         connection.execute(table.insert().values(OLD_STREAM))
     engine.dispose()
     assert any("this version wants" in fault for fault in empty_store.check())
-    assert [step[:4] for step in empty_store.migrate()] == ["0002"]
+    assert [step[:4] for step in empty_store.migrate()] == list(revisions.KNOWN[1:])
     found = empty_store.read(lambda tx: tx.streams("incident", search="größe pool"))
     assert [(row.stream.id, row.title) for row in found] == [("i1", "Größe")]
     empty_store.write(lambda tx: rows.append(tx, search="another pool"))

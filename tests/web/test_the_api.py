@@ -198,7 +198,7 @@ def test_every_answer_carries_its_guards_and_the_cookie_its_flags(site):
     for path in ("/sign-in", "/api/v1/incidents", "/static/tocsin.css", "/api/openapi.json"):
         headers = httpx2.get(site.url + path, timeout=10).headers
         assert headers["x-content-type-options"] == "nosniff", path
-        assert headers["referrer-policy"] == "no-referrer", path
+        assert headers["referrer-policy"] == "same-origin", path
         assert headers["x-frame-options"] == "DENY", path
     done = httpx2.post(
         site.url + "/sign-in", data={"login": site.login, "password": site.password}, timeout=10

@@ -17,9 +17,11 @@ from door_site import DoorSite, door_site, key_of
 from tocsin.app import build
 from tocsin.engine.receiving import Integration
 from tocsin.engine.ways_in import WaysIn
+from tocsin.identity.principals import person_principal
+from tocsin.incidents.duties import owed
 from tocsin.intake.gate import Gate
 from tocsin.intake.sources import SOURCES, TEST_SUMMARY
-from tocsin.kernel.clock import MINUTE, SECOND
+from tocsin.kernel.clock import HOUR, MINUTE
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy
 from tocsin.settings import Settings
@@ -66,7 +68,11 @@ def test_a_key_opens_its_own_address_and_nothing_else(site):
     assert "/v2/enqueue" in site.post("/in/pagerduty/" + key_of("pagerduty"), json=body).json()["detail"]
     assert site.call("GET", "/in/generic/" + key_of("generic")).status_code == 405
     event = {"routing_key": key_of("generic"), "event_action": "resolve", "dedup_key": "k"}
-    assert site.post("/v2/enqueue", json=event).status_code == 403
+    other = site.post("/v2/enqueue", json=event)
+    assert (other.status_code, other.json()["status"]) == (400, "invalid event"), (
+        "the protocol has no other refusal"
+    )
+    assert "/in/generic/KEY" in other.json()["errors"][0]
     assert site.alerts() == {}
 
 
@@ -139,7 +145,7 @@ def test_a_chunked_body_is_counted_while_it_comes(site):
         assert client.post(path, json={"summary": "x"}).status_code == 202, "the next one on the same line"
     assert site.send("generic", content=endless()).status_code == 413
     assert site.send("generic", content=iter([b'{"summary"', b':"x"}'])).status_code == 202
-    assert site.post("/v2/enqueue", content=endless()).status_code == 413
+    assert "larger than" in site.post("/v2/enqueue", content=endless()).json()["errors"][0]
 
 
 def in_the_words_of_each_protocol(site):
@@ -227,21 +233,46 @@ def test_a_flood_of_accepted_requests_does_not_push_refused_ones_out(site):
 def test_an_owner_sees_the_snippet_again_and_sends_a_test_that_wakes_nobody(site):
     integration = site.add("web", "generic")
     assert f"https://t.example/in/generic/{key_of('web')}" in site.ways.snippet(integration)
-    tested = site.ways.send_test("web")
-    assert [one.event for one in tested.outcomes] == ["opened", "cleared"]
+    site.ways.send_test("web")
     site.run(MINUTE)
-    assert not [one for one in site.phone.messages if one.kind == "page" and TEST_SUMMARY in one.text]
-    again = site.ways.send_test("web", page=True)
-    assert again.outcomes[0].event == "refired"
-    site.run(SECOND)
-    assert [one for one in site.phone.messages if TEST_SUMMARY in one.text]
-    assert "a test that was sent" in kept(site, "web")[0].reason
+    assert not site.phone.messages
+    assert "a test: " in kept(site, "web")[0].reason
+
+
+def test_a_test_that_pages_is_marked_ends_by_itself_and_takes_no_real_alert(site):
+    site.add("web", "generic", service="payments")
+    tested = site.ways.send_test("web", page=True)
+    assert tested.outcomes[0].event == "opened"
+    assert (
+        site.post("/in/generic/" + key_of("web"), json={"summary": "payments answer slowly"}).status_code
+        == 202
+    )
+    site.run(MINUTE)
+    opened = {f"{row.series}-{row.number}": row for row in site.store.read(lambda r: r.streams("incident"))}
+    assert {name: row.title for name, row in opened.items()} == {
+        "TEST-1": f"TEST: {TEST_SUMMARY}",
+        "INC-1": "payments answer slowly",
+    }
+    assert [one for one in site.phone.messages if one.ack_url and TEST_SUMMARY in one.text]
+    site.run(10 * MINUTE)
+    anna = person_principal("anna", "owner")
+    test = site.engine.incident(anna, "TEST-1")
+    assert (test.status, test.resolved_by_person) == ("resolved", False)
+    policy = site.store.read(lambda r: site.engine.policy_of(r, test.policy)[0])
+    assert [duty.rule for duty in owed(test, policy)] == [], "a test is not to be learned from"
+    assert site.engine.incident(anna, "INC-1").open
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_every_integration_can_send_itself_a_test(site, name):
-    assert site.ways.send_test(name).outcomes[0].event in ("opened", "beat")
-    assert site.alerts() in ({}, dict.fromkeys(site.alerts(), "resolved"))
+    tested = site.ways.send_test(name)
+    assert [one.event for one in tested.outcomes] == ["rehearsed"]
+    assert "opened TEST-1 as P2: " in tested.outcomes[0].reason
+    assert "paged Farid Rahimi: on call: " in tested.outcomes[0].reason
+    site.run(HOUR)
+    assert site.alerts() == {}
+    assert not site.phone.messages
+    assert site.store.read(lambda r: r.streams("incident")) == []
 
 
 def test_every_sample_of_a_real_sender_is_accepted_or_refused_with_a_sentence(site):
@@ -262,11 +293,13 @@ def test_every_sample_of_a_real_sender_is_accepted_or_refused_with_a_sentence(si
 
 
 def test_a_confirmation_of_amazons_is_shown_to_the_owner(site):
-    url = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"
+    url = f"https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token={'2336' * 120}"
     body = json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": "arn:x", "SubscribeURL": url})
     sent = site.send("cloudwatch", content=body, headers={"Content-Type": "text/plain; charset=UTF-8"})
     assert sent.status_code == 202
-    assert url in kept(site, "cloudwatch")[0].reason
+    assert "an owner finds the address" in kept(site, "cloudwatch")[0].reason
+    assert url in kept(site, "cloudwatch")[0].headers, "which are for owners"
+    assert "ConfirmSubscription" not in sent.text
 
 
 def test_the_first_integration_shows_its_key_again(tmp_path):

@@ -73,7 +73,7 @@ def test_time_in_which_nothing_could_be_received_does_not_count(site):
     site.post(BEAT)
     start = site.clock.now()
     site.clock.advance(6 * HOUR)
-    deaf = {"start": start + MINUTE, "end": site.clock.now() - MINUTE, "incident": "x"}
+    deaf = {"times": [(start + MINUTE, site.clock.now() - MINUTE)], "incident": "x"}
     site.store.write(lambda tx: tx.put_meta(heartbeats.DEAF, encode(deaf)))
     site.run(SECOND)
     assert state(site) is None

@@ -13,10 +13,13 @@ import msgspec
 
 from tocsin.alerts.shape import Alert, AlertBody, body_of
 from tocsin.kernel.clock import MINUTE, Instant, humanize, to_iso
-from tocsin.kernel.codec import decode
+from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import AlertRow
 
 RANK = {"critical": 3, "error": 2, "warning": 1, "info": 0, "": 0}
+
+_MARKED = b'"acknowledged":'
+"""in a body whose episode its sender may have acknowledged; a label of that name merely costs a look"""
 
 KEPT_FIRINGS = 10
 """beginnings of earlier episodes that a row remembers"""
@@ -30,7 +33,8 @@ class Advanced(msgspec.Struct):
 
     ``event``: ``opened``, ``repeated``, ``worsened`` (the sender's severity rose), ``cleared``, ``refired`` (a new episode
     after an end), ``late_resolve`` (nothing was open: kept, pages nobody), ``late_acknowledge`` (the same for an
-    acknowledgement), ``stale`` (older than what is known, ignored), ``acknowledged``, ``expired``, ``kept`` (not yet).
+    acknowledgement), ``stale`` (older than what is known, ignored), ``acknowledged`` (once in an episode, then
+    ``acknowledged_again``), ``expired``, ``kept`` (not yet).
     """
 
     row: AlertRow | None
@@ -38,6 +42,8 @@ class Advanced(msgspec.Struct):
     reason: str
     same: bool = False
     """a repeat that says nothing new: times and the count of repeats alone have changed"""
+    before: Alert | None = None
+    """what it said before, where a repeat has other words or labels now: its severity is to be proposed again"""
 
 
 def advance(row: AlertRow | None, alert: Alert, now: Instant, *, integration: str) -> Advanced:
@@ -93,22 +99,38 @@ def _acknowledge(row: AlertRow | None, now: Instant, at: Instant) -> Advanced:
     if row.status != "firing":
         return Advanced(None, "late_acknowledge", f"it is {row.status}; there is nothing to acknowledge")
     row.last_at, row.source_at = now, at or row.source_at
+    body = decode(row.body, AlertBody)
+    if body.acknowledged:
+        return Advanced(
+            row, "acknowledged_again", "the sender acknowledged it before; that counts once", True
+        )
+    body.acknowledged = now
+    row.body = encode(body)
     return Advanced(row, "acknowledged", "the sender acknowledged it")
 
 
 def _repeat(row: AlertRow, alert: Alert, now: Instant, at: Instant) -> Advanced:
     row.repeats += 1
     row.last_at, row.source_at, row.ends_at = now, at or row.source_at, alert.ends_at
-    said = row.summary
-    if alert.summary:
-        row.summary = alert.summary
-    body = body_of(alert, decode(row.body, AlertBody).fired if row.episode > 1 else None)
-    same = body == row.body and said == row.summary
-    row.body = body
+    said, kept = row.summary, AlertBody()
+    if row.episode > 1 or _MARKED in row.body:
+        kept = decode(row.body, AlertBody)
+    body = body_of(alert, kept.fired, kept.acknowledged)
+    same = body == row.body and alert.summary in ("", said)
+    before = None if same else _before(row, alert)
+    row.summary, row.body = alert.summary or said, body
     if RANK.get(alert.severity, 0) > RANK.get(row.severity, 0):
-        before, row.severity = row.severity or "nothing", alert.severity
-        return Advanced(row, "worsened", f"the sender now says {alert.severity}, before it said {before}")
-    return Advanced(row, "repeated", f"sent again, {row.repeats} repeats of one alert", same)
+        word, row.severity = row.severity or "nothing", alert.severity
+        return Advanced(row, "worsened", f"the sender now says {alert.severity}, before it said {word}")
+    return Advanced(row, "repeated", f"sent again, {row.repeats} repeats of one alert", same, before)
+
+
+def _before(row: AlertRow, alert: Alert) -> Alert | None:
+    """The alert as it was, where what rules look at has changed; new details alone change nothing."""
+    labels = decode(row.body, AlertBody).labels
+    if labels == alert.labels and alert.summary in ("", row.summary):
+        return None
+    return Alert("trigger", row.dedup_key, row.summary, row.severity, service=row.service, labels=labels)
 
 
 def _new(alert: Alert, now: Instant, integration: str) -> AlertRow:

@@ -19,7 +19,11 @@ from tocsin.kernel.errors import Unusable
 MAX_EXPRESSION = 512
 MAX_BRANCHES = 10_000
 MAX_LOOPS = 5
-MAX_STEPS = 2_000_000
+MAX_STEPS = 20_000
+"""that one expression may take on one text"""
+BATCH_STEPS = 20_000_000
+"""that all expressions together may take for one batch or one question: some tenths of a second"""
+_ENDLESS = 1_000_000_000
 
 _REPEAT = re.compile(r"\{(\d*)(,?)(\d*)\}")
 _GROUP = re.compile(r"\?(?:P?<[A-Za-z_]\w*>|[ims]*:)")
@@ -37,6 +41,25 @@ class _Shape(NamedTuple):
         return self.branches > 1 or self.loops > 0
 
 
+class Budget:
+    """The steps that a batch has left: a thousand alerts times a thousand silences must not hold up everybody else's."""
+
+    __slots__ = ("left", "spent")
+
+    def __init__(self, steps: int = BATCH_STEPS) -> None:
+        self.left = steps
+        self.spent = False
+        """whether something was not asked for want of steps"""
+
+    def take(self, steps: int) -> bool:
+        """Whether so many steps are left; they are then gone."""
+        if steps > self.left:
+            self.spent = True
+            return False
+        self.left -= steps
+        return True
+
+
 class Expression:
     """A compiled expression, anchored at both ends; ``.`` fits a line's end too."""
 
@@ -49,9 +72,10 @@ class Expression:
         """The most steps a text of ``length`` characters can take."""
         return self._shape.branches * math.comb(length + self._shape.loops, self._shape.loops)
 
-    def fits(self, value: str) -> bool | None:
-        """Whether the whole of ``value`` fits; None where finding out could take too long."""
-        if self._shape.varies and self.steps(len(value)) > MAX_STEPS:
+    def fits(self, value: str, budget: Budget | None = None) -> bool | None:
+        """Whether the whole of ``value`` fits; None where finding out could take too long, or ``budget`` has nothing left."""
+        steps = self.steps(len(value)) if self._shape.varies else 1
+        if steps > MAX_STEPS or (budget is not None and not budget.take(steps)):
             return None
         return self._pattern.fullmatch(value) is not None
 
@@ -169,11 +193,11 @@ class _Reader:
         first = self.peek()
         if first and first in "*+?":
             self.at += 1
-            found = (0, 1) if first == "?" else (0, MAX_STEPS)
+            found = (0, 1) if first == "?" else (0, _ENDLESS)
         elif first == "{" and (form := _REPEAT.match(self.text, self.at)) and (form[1] or form[2]):
             self.at = form.end()
             low = int(form[1] or 0)
-            found = (low, low if not form[2] else int(form[3] or MAX_STEPS))
+            found = (low, low if not form[2] else int(form[3] or _ENDLESS))
         else:
             return (1, -1)
         if self.peek() == "?":  # a lazy quantifier finds the same, in another order

@@ -7,12 +7,12 @@ what keeps an expression from taking for ever, are in :mod:`tocsin.alerts.expres
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from tocsin.alerts.expressions import compiled
+from tocsin.alerts.expressions import Budget, compiled
 from tocsin.kernel.errors import Unusable
 
 MAX_MATCHERS = 64
@@ -30,12 +30,12 @@ class Matcher(msgspec.Struct, frozen=True):
     regex: bool = False
     equal: bool = True
 
-    def matches(self, labels: Mapping[str, str]) -> bool:
+    def matches(self, labels: Mapping[str, str], budget: Budget | None = None) -> bool:
         """Whether ``labels`` fit. An expression that would take too long on a value fits nothing, negated or not."""
         value = labels.get(self.name, "")
         if not self.regex:
             return (value == self.value) == self.equal
-        fits = compiled(self.value).fits(value)
+        fits = compiled(self.value).fits(value, budget)
         return fits is not None and fits == self.equal
 
     def __str__(self) -> str:
@@ -44,9 +44,11 @@ class Matcher(msgspec.Struct, frozen=True):
         return name + operator + _quote(self.value)
 
 
-def all_match(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
-    """Whether every matcher fits."""
-    return all(matcher.matches(labels) for matcher in matchers)
+def all_match(matchers: Sequence[Matcher], labels: Mapping[str, str], budget: Budget | None = None) -> bool:
+    """Whether every matcher fits; expressions are asked last, because they cost most."""
+    return all(one.matches(labels) for one in matchers if not one.regex) and all(
+        one.matches(labels, budget) for one in matchers if one.regex
+    )
 
 
 def check_matchers(matchers: Iterable[Matcher], where: str = "matchers") -> list[Matcher]:

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tocsin.alerts.expressions import Budget
 from tocsin.alerts.matchers import Matcher, all_match
 from tocsin.alerts.shape import Alert
 from tocsin.kernel.clock import HOUR, MINUTE, Instant, humanize, to_iso
-from tocsin.kernel.codec import encode
+from tocsin.kernel.codec import decode, encode
 
 MAX_GROUP_KEY = 500
 EVERY_LABEL = "..."
@@ -59,6 +60,7 @@ def route(
     routes: Sequence[Route],
     services: Mapping[str, Any],
     aliases: Mapping[str, str] | None = None,
+    budget: Budget | None = None,
 ) -> Routed:
     """The first route that fits, else the integration's defaults.
 
@@ -72,7 +74,7 @@ def route(
         (
             one
             for one in routes
-            if one.integration in ("", integration.id) and all_match(one.matchers, alert.labels)
+            if one.integration in ("", integration.id) and all_match(one.matchers, alert.labels, budget)
         ),
         None,
     )
@@ -118,6 +120,12 @@ def group_key(place: str, group_by: Sequence[str], alert: Alert, service: str) -
     if len(key) > MAX_GROUP_KEY:
         key = encode([place[:200], f"sha256={hashlib.sha256(key).hexdigest()}"])
     return key.decode()
+
+
+def apart(key: str, mark: str) -> str:
+    """The key of a group of its own beside ``key``: what is restricted, or a test, never shares an incident with the rest."""
+    place, *values = decode(key, list[str])
+    return encode([f"{place} ({mark})", *values]).decode()
 
 
 class Hold(msgspec.Struct, frozen=True):

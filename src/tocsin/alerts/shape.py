@@ -86,13 +86,15 @@ class Parsed(msgspec.Struct):
     """What a body held.
 
     ``notes`` say what was cut, guessed or left out. ``refused`` has a sentence for each item that could not be used
-    while others could: those others are taken, and the sender is answered 400 with these sentences.
+    while others could: those others are taken, and the sender is answered 400 with these sentences. ``private`` is what only
+    an owner of this installation may read, such as an address that confirms a subscription.
     """
 
     alerts: list[Alert] = []
     changes: list[Change] = []
     notes: list[str] = []
     refused: list[str] = []
+    private: list[str] = []
 
 
 class AlertBody(msgspec.Struct, omit_defaults=True):
@@ -107,9 +109,11 @@ class AlertBody(msgspec.Struct, omit_defaults=True):
     via: str = ""
     fired: list[Instant] = []
     """when earlier episodes began, the oldest first; what comes and goes is told by it"""
+    acknowledged: Instant = 0
+    """when its sender acknowledged this episode; 0 where it did not"""
 
 
-def body_of(alert: Alert, fired: list[Instant] | None = None) -> bytes:
+def body_of(alert: Alert, fired: list[Instant] | None = None, acknowledged: Instant = 0) -> bytes:
     """The JSON that the row keeps of ``alert``; :class:`AlertBody` reads it."""
     return encode(
         AlertBody(
@@ -121,6 +125,7 @@ def body_of(alert: Alert, fired: list[Instant] | None = None) -> bytes:
             alert.dashboard_url,
             alert.via,
             fired or [],
+            acknowledged,
         )
     )
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from tocsin.alerts.expressions import Budget
 from tocsin.alerts.matchers import Matcher, all_match, check_matchers
-from tocsin.kernel.clock import Instant, to_iso
+from tocsin.kernel.clock import Instant, check_instant, to_iso
 from tocsin.kernel.errors import Unusable
 
 
@@ -81,6 +82,8 @@ def check_maintenance(window: Maintenance, now: Instant | None = None) -> Mainte
 
 
 def _check_times(starts_at: Instant, ends_at: Instant, now: Instant | None, what: str) -> None:
+    check_instant(starts_at, "startsAt")
+    check_instant(ends_at, "endsAt")
     if ends_at <= starts_at:
         raise Unusable(f"{what} must end after it starts; give it a later end", "endsAt")
     if now is not None and ends_at <= now:
@@ -101,15 +104,19 @@ def silencing(
     *,
     integration: str,
     severity: str = "",
+    budget: Budget | None = None,
 ) -> list[Silence]:
-    """Every silence that covers an alert now. ``severity``: the incident's, where it is known; a P1 needs ``covers_p1``."""
+    """Every silence that covers an alert now. ``severity``: the incident's, where it is known; a P1 needs ``covers_p1``.
+
+    ``budget``: steps that expressions may take; a silence that cannot be asked any more covers nothing.
+    """
     return [
         silence
         for silence in silences
         if silence.integration in ("", integration)
         and silence.starts_at <= now < silence.ends_at
         and (severity != "P1" or silence.covers_p1)
-        and all_match(silence.matchers, labels)
+        and all_match(silence.matchers, labels, budget)
     ]
 
 
@@ -120,9 +127,10 @@ def silenced_by(
     *,
     integration: str,
     severity: str = "",
+    budget: Budget | None = None,
 ) -> Quiet | None:
     """The silence that covers an alert longest from now, or None; see :func:`silencing`."""
-    covering = silencing(labels, silences, now, integration=integration, severity=severity)
+    covering = silencing(labels, silences, now, integration=integration, severity=severity, budget=budget)
     if not covering:
         return None
     longest = max(covering, key=lambda silence: silence.ends_at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -103,9 +103,13 @@ def interrupting_contacts(person: Person) -> tuple[Contact, ...]:
     return tuple(sorted(waking, key=lambda contact: contact.tested_at == 0))
 
 
-def is_wakeable(person: Person) -> bool:
-    """Whether at least one interrupting contact has been tested."""
-    return any(contact.tested_at for contact in person.contacts if contact.interrupts)
+def is_wakeable(person: Person, kinds: Collection[str] | None = None) -> bool:
+    """Whether at least one interrupting contact has been tested; of the ``kinds`` that can be delivered to, where given."""
+    return any(
+        contact.tested_at
+        for contact in person.contacts
+        if contact.interrupts and (kinds is None or contact.kind in kinds)
+    )
 
 
 def contact_by_id(person: Person, contact_id: str) -> Contact | None:

@@ -10,6 +10,7 @@ from tocsin.engine.admin_desk import Answer, Desk, known, name_of, text_of
 from tocsin.engine.receiving import Integration
 from tocsin.identity.tokens import key_hash
 from tocsin.identity.vault import seal
+from tocsin.intake.mapping import compile_mapping
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.clock import MINUTE, SECOND
 from tocsin.kernel.codec import encode
@@ -96,6 +97,10 @@ def remove_route(desk: Desk, change: c.RemoveRoute) -> Answer:
 
 
 def _check(desk: Desk, integration: Integration) -> None:
+    if integration.mapping and SOURCES[integration.source].maps:
+        compile_mapping(
+            integration.mapping
+        )  # it says what is wrong with it now, rather than to the sender later
     known([integration.service], desk.directory.services, "service")
     known([integration.team], desk.directory.teams, "team")
     known([integration.escalation_policy], desk.directory.escalation_policies, "escalation policy")

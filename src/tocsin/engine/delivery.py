@@ -1,28 +1,35 @@
-"""Effects leave through the outbox: leased, composed at the last moment, handed to a channel, the result told as a fact.
+"""What leaves: rows of the outbox become messages at the last moment, one for each person and address.
 
 A page is composed when it leaves, so that it lists everything its person has not acknowledged, and nothing that has
-cleared meanwhile. One interrupting page for each person in the policy's interval; what comes within it joins the next.
+cleared meanwhile. What one person is told at the same time travels in one message, with the page where there is one. Drills
+and what is real never share a message. A row that cannot be composed is reported and holds up no other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from tocsin.catalogue.services import Service
 from tocsin.engine.work import read_incident
 from tocsin.incidents.directory import Directory
-from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import DAY, SECOND, Instant, humanize, to_iso
+from tocsin.incidents.incident import OWED, Incident
+from tocsin.kernel.clock import DAY, Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.facts import Stream
-from tocsin.kernel.ports import Message, OutboxRow, Reader, RecordRow, Transaction
+from tocsin.kernel.ports import Message, OutboxRow, Reader, RecordRow, StreamRow, Transaction
 from tocsin.notify import texts
 
 LINK_LIFE = 400 * DAY
 """upper bound of a link's record; whether it still serves is decided by its incidents"""
+LOOKED_THROUGH = 200
+"""open incidents, the newest first, that are looked through for pages nobody answered, beside those of the last page"""
+LISTED = 200
+"""what a page lists beside the incidents that it is sent for, the most severe; the others are listed once these are taken"""
 
 
 class Link(msgspec.Struct):
@@ -40,6 +47,17 @@ class Parcel(msgspec.Struct):
     message: Message
     joined: list[OutboxRow] = []
 
+    @property
+    def rows(self) -> list[OutboxRow]:
+        return [self.row, *self.joined]
+
+
+class Composed(msgspec.Struct):
+    """What became of leased rows. ``faults``: rows that could not be composed, with the reason."""
+
+    parcels: list[Parcel] = []
+    faults: list[tuple[OutboxRow, Exception]] = []
+
 
 def listed_key(person: str) -> str:
     """Where it is kept what a person's last page listed, for an answer that has no link to name it."""
@@ -53,108 +71,220 @@ def link_token(secret: bytes, row_id: str) -> str:
 
 def link_lookup(token: str) -> str:
     """How a link is found again; the token itself is not kept."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 def compose(
-    tx: Transaction,
-    rows: list[OutboxRow],
-    directory: Directory,
-    now: Instant,
-    *,
-    secret: bytes,
-    public_url: str,
-    token: str,
-) -> list[Parcel]:
-    """Messages for leased rows. Pages of one person by one channel become one; what is moot is withdrawn here."""
-    parcels: list[Parcel] = []
-    together: dict[tuple[str, str, str], Parcel] = {}
-    loaded: dict[str, Incident | None] = {}
+    tx: Transaction, rows: list[OutboxRow], directory: Directory, now: Instant, *, secret: bytes, public_url: str, token: str,
+    soon: Instant,
+) -> Composed:  # fmt: skip
+    """Messages for leased rows; pages that are moot are withdrawn here.
+
+    A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity.
+    """
+    composer = Composer(tx, directory, now, secret, public_url, soon)
+    done = Composed()
+    together: dict[tuple[str, ...], list[OutboxRow]] = {}
     for row in rows:
-        body = decode(row.payload)
-        incident = _incident(tx, loaded, body.get("incident", ""))
-        if row.effect == "page" and incident is not None:
+        try:
+            key = composer.together(row)
+        except Exception as error:  # noqa: BLE001  # one stream that cannot be read must not hold up the others
+            done.faults.append((row, error))
+            continue
+        if key is None:
+            tx.complete_outbox(row.id, token, "withdrawn", now, "nothing left to acknowledge")
+        else:
+            together.setdefault(key, []).append(row)
+    for group in together.values():
+        _compose_group(composer, group, done)
+    return done
+
+
+def _compose_group(composer: Composer, group: list[OutboxRow], done: Composed) -> None:
+    """One message of a group; where it cannot be made, one for each of its rows that can."""
+    try:
+        done.parcels.append(composer.parcel(group))
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with one row, the others go out
+        if len(group) == 1:
+            done.faults.append((group[0], error))
+            return
+        for row in group:
+            _compose_group(composer, [row], done)
+
+
+class Composer:
+    """Reads each incident once for all the messages of a step."""
+
+    def __init__(
+        self, tx: Transaction, directory: Directory, now: Instant, secret: bytes, public_url: str, soon: Instant
+    ) -> None:  # fmt: skip
+        self.tx, self.directory, self.now = tx, directory, now
+        self.secret, self.public_url, self.soon = secret, public_url, soon
+        self._loaded: dict[str, Incident | None] = {}
+        self._open: list[Incident] | None = None
+
+    def incident(self, id: str) -> Incident | None:
+        """An incident, or None where there is none; raises where it cannot be read."""
+        if id not in self._loaded:
+            row = self.tx.stream(Stream("incident", id)) if id else None
+            self._loaded[id] = read_incident(self.tx, row) if row else None
+        return self._loaded[id]
+
+    def together(self, row: OutboxRow) -> tuple[str, ...] | None:
+        """What a row shares a message by; None where it is a page that nobody need answer any more."""
+        body: dict[str, Any] = decode(row.payload)
+        incident = self.incident(body.get("incident", ""))
+        if row.effect == "test" or incident is None:
+            return (row.id,)
+        if row.effect == "page":
             run = incident.runs.get(body.get("run", ""))
             if not incident.open or (run is not None and run.state != "running"):
-                tx.complete_outbox(row.id, token, "withdrawn", now, "nothing left to acknowledge")
-                continue
-            key = (row.recipient, row.channel, row.address)
-            if key in together:
-                together[key].joined.append(row)
-                continue
-        parcel = Parcel(row, Message(row.key, row.address, "", "", "", row.urgency))
-        if row.effect == "page" and incident is not None:
-            together[row.recipient, row.channel, row.address] = parcel
-        parcels.append(parcel)
-    for parcel in parcels:
-        parcel.message = _message(tx, parcel, loaded, directory, now, secret, public_url)
-    return parcels
+                return None
+        return (row.recipient, row.channel, row.address, "drill" if incident.drill else "real")
 
+    def parcel(self, rows: list[OutboxRow]) -> Parcel:
+        """The one message of rows that share it; its first page is its row, else its first notice."""
+        pages = [row for row in rows if row.effect == "page"]
+        main = (pages or rows)[0]
+        told = [
+            (row, body, incident) for row in rows if (found := self._told(row)) for body, incident in [found]
+        ]
+        if not told or main.effect == "test":
+            return Parcel(main, self._alone(main))
+        message = self._page(main, pages, told) if pages else self._notice(main, told)
+        return Parcel(main, message, [row for row in rows if row is not main])
 
-def _incident(tx: Reader, loaded: dict[str, Incident | None], incident_id: str) -> Incident | None:
-    if incident_id not in loaded:
-        row = tx.stream(Stream("incident", incident_id)) if incident_id else None
-        loaded[incident_id] = read_incident(tx, row) if row else None
-    return loaded[incident_id]
+    def _told(self, row: OutboxRow) -> tuple[dict[str, Any], Incident] | None:
+        body: dict[str, Any] = decode(row.payload)
+        incident = self.incident(body.get("incident", ""))
+        return (body, incident) if incident is not None else None
 
-
-def _message(
-    tx: Transaction,
-    parcel: Parcel,
-    loaded: dict[str, Incident | None],
-    directory: Directory,
-    now: Instant,
-    secret: bytes,
-    public_url: str,
-) -> Message:
-    row = parcel.row
-    person = directory.people.get(row.recipient)
-    zone = person.zone if person else "UTC"
-    body: dict[str, Any] = decode(row.payload)
-    if "subject" in body:
-        return about_subject(row, body["subject"], public_url)
-    ids = list(
-        dict.fromkeys(
-            [body.get("incident", ""), *(decode(other.payload)["incident"] for other in parcel.joined)]
-        )
-    )
-    listed = [incident for one in ids if (incident := _incident(tx, loaded, one)) is not None]
-    if row.effect == "test" or not listed:
+    def _alone(self, row: OutboxRow) -> Message:
+        """A message that is about no incident: an action item, the policy, a test."""
+        body: dict[str, Any] = decode(row.payload)
+        if "subject" in body:
+            return about_subject(row, body["subject"], self.public_url)
+        text = str(body.get("text", "This is a test page."))
         return Message(
-            row.key,
-            row.address,
-            "Test page from Tocsin",
-            str(body.get("text", "This is a test page.")),
-            "Tocsin test page",
-            row.urgency,
-            "test",
-            id=row.id,
+            row.key, row.address, "Test page from Tocsin", text, "Tocsin test page", row.urgency, "test", id=row.id
+        )  # fmt: skip
+
+    def _page(
+        self, main: OutboxRow, pages: list[OutboxRow], told: list[tuple[OutboxRow, dict[str, Any], Incident]]
+    ) -> Message:
+        """Lists all that its person has not acknowledged; the link serves exactly that."""
+        person = main.recipient
+        ids = {row.id for row in pages}
+        listed = {one.id: one for row, _, one in told if row.id in ids}
+        drill = next(iter(listed.values())).drill
+        others = [one for one in self.unanswered(person) if one.drill == drill and one.id not in listed]
+        listed |= {one.id: one for one in sorted(others, key=_worst_first)[:LISTED]}
+        incidents = sorted(listed.values(), key=_worst_first)
+        also = [self._as_notice(body, one) for row, body, one in told if row.id not in ids]
+        token = link_token(self.secret, main.id)
+        contexts = [self.context(one) for one in incidents]
+        ack_url = f"{self.public_url}/a/{token}"
+        words = texts.page(contexts, zone=self._zone(person), ack_url=ack_url, also=also)
+        link = Link(person, [one.id for one in incidents], self.now)
+        self.tx.put_record(
+            RecordRow("link", main.id, link_lookup(token), encode(link), self.now, self.now + LINK_LIFE)
         )
-    ack_url = ""
-    if row.effect == "page":
-        token = link_token(secret, row.id)
-        link = Link(row.recipient, [incident.id for incident in listed], now)
-        tx.put_record(RecordRow("link", row.id, link_lookup(token), encode(link), now, now + LINK_LIFE))
-        tx.put_meta(listed_key(row.recipient), encode(link.incidents))
-        ack_url = f"{public_url}/a/{token}"
-    contexts = [
-        context_of(incident, directory, public_url, now)
-        for incident in sorted(listed, key=lambda one: one.severity)
-    ]
-    first = contexts[0]
-    data = {
-        "incidents": [msgspec.to_builtins(context) for context in contexts],
-        "reason": body.get("reason", ""),
-        "person": row.recipient,
-    }
-    if row.effect == "page":
-        words = texts.page(contexts, zone=zone, ack_url=ack_url)
-    else:
-        words = texts.notice(first, str(body.get("text", "")), str(body.get("reason", "")), zone=zone)
-    return Message(
-        row.key, row.address, words.title, words.text, words.short, row.urgency, row.effect, ack_url, first.url, words.html,
-        listed[0].id, row.id, "trigger", data,
-    )  # fmt: skip
+        self.tx.put_meta(listed_key(person), encode(link.incidents))
+        urgency = min(row.urgency for row, _, _ in told)
+        return self._message(main, words, "page", urgency, contexts, "", incidents[0].id, ack_url)
+
+    def _notice(
+        self, main: OutboxRow, told: list[tuple[OutboxRow, dict[str, Any], Incident]]
+    ) -> Message:  # fmt: skip
+        notices = [self._as_notice(body, one) for _, body, one in told]
+        words = texts.notices(notices, zone=self._zone(main.recipient))
+        notices.sort(key=lambda one: one.context.order)
+        contexts = list({one.context.number: one.context for one in notices}.values())
+        reason = "; ".join(
+            dict.fromkeys(one.reason for one in notices if one.reason and not one.context.restricted)
+        )
+        thread = next(one.id for _, _, one in told if one.name == contexts[0].number)
+        urgency = min(row.urgency for row, _, _ in told)
+        return self._message(main, words, main.effect, urgency, contexts, reason, thread, "")
+
+    def _as_notice(self, body: dict[str, Any], incident: Incident) -> texts.Notice:
+        owed = str(body.get("notice", "")).startswith(OWED)
+        said, reason = str(body.get("text", "")), str(body.get("reason", ""))
+        return texts.Notice(self.context(incident), said, reason, owed)
+
+    def _message(
+        self, main: OutboxRow, words: texts.Words, kind: str, urgency: int, contexts: list[texts.PageContext], reason: str, thread: str,
+        ack_url: str,
+    ) -> Message:  # fmt: skip
+        data = {
+            "incidents": [msgspec.to_builtins(context) for context in contexts], "reason": reason, "person": main.recipient,
+            "channel": main.channel, "drill": contexts[0].drill,
+        }  # fmt: skip
+        return Message(
+            main.key, main.address, words.title, words.text, words.short, urgency, kind, ack_url, contexts[0].url, words.html, thread,
+            main.id, "trigger", data,
+        )  # fmt: skip
+
+    def unanswered(self, person: str) -> list[Incident]:
+        """Open incidents with an escalation that runs and has paged the person. One that cannot be read is left out."""
+        body = self.tx.meta(listed_key(person))
+        before = [one for id in (decode(body, list[str]) if body else []) if (one := self._readable(id))]
+        known = {one.id for one in before}
+        others = [one for one in self._all_open() if one.id not in known and waits_for(one, person)]
+        return [
+            *(one for one in before if waits_for(one, person)),
+            *(one for one in others if self._has_left(one, person)),
+        ]
+
+    def _has_left(self, incident: Incident, person: str) -> bool:
+        """Whether a page for it went to the person, or goes soon."""
+        return any(
+            row.recipient == person and row.effect == "page" and (row.state != "waiting" or row.not_before <= self.soon)
+            for row in self.tx.outbox_of(f"incident/{incident.id}")
+        )  # fmt: skip
+
+    def _all_open(self) -> list[Incident]:
+        if self._open is None:
+            rows = self.tx.streams("incident", open=True, limit=LOOKED_THROUGH)
+            self._open = [one for row in rows if (one := self._readable(row.stream.id, row)) is not None]
+        return self._open
+
+    def _readable(self, id: str, row: StreamRow | None = None) -> Incident | None:
+        if row is not None and id not in self._loaded:
+            found = readable(self.tx, row)
+            if found is not None:
+                self._loaded[id] = found
+            return found
+        try:
+            return self.incident(id)
+        except Exception:  # noqa: BLE001  # its own timer says what is wrong with it
+            return None
+
+    def _zone(self, person: str) -> str:
+        known = self.directory.people.get(person)
+        return known.zone if known else "UTC"
+
+    def context(self, incident: Incident) -> texts.PageContext:
+        return context_of(incident, self.directory, self.public_url, self.now)
+
+
+def _worst_first(incident: Incident) -> tuple[str, Instant, int]:
+    return incident.severity, incident.opened_at, incident.number
+
+
+def waits_for(incident: Incident, person: str) -> bool:
+    """Whether an escalation that runs has paged the person: what they have not acknowledged."""
+    return incident.open and any(
+        run.state == "running" and person in run.paged for run in incident.runs.values()
+    )
+
+
+def readable(reader: Reader, row: StreamRow) -> Incident | None:
+    """An incident, or None where it cannot be read: a newer version wrote it, or it is damaged."""
+    try:
+        return read_incident(reader, row)
+    except Exception:  # noqa: BLE001  # lists show the others; its own timer says what is wrong with it
+        return None
 
 
 def about_subject(row: OutboxRow, subject: dict[str, Any], public_url: str) -> Message:
@@ -178,30 +308,28 @@ def about_subject(row: OutboxRow, subject: dict[str, Any], public_url: str) -> M
 
 
 def context_of(incident: Incident, directory: Directory, public_url: str, now: Instant) -> texts.PageContext:
-    """What a page says of one incident; a restricted one shows number, severity and link only."""
+    """What a page says of one incident; a restricted one shows number, severity and link only.
+
+    Where the alert names no runbook or dashboard, those of the services in the catalogue stand in.
+    """
     url = f"{public_url}/incidents/{incident.name}"
     if incident.restricted:
         return texts.PageContext(
-            number=incident.name,
-            severity=incident.severity,
-            url=url,
-            restricted=True,
-            since=incident.opened_at,
-        )
+            number=incident.name, severity=incident.severity, url=url, restricted=True, since=incident.opened_at, drill=incident.drill
+        )  # fmt: skip
     alert = next((one.ref for one in incident.firing), None)
+    services = [one for id in incident.services if (one := directory.services.get(id)) is not None]
+    runbook = (alert.runbook_url if alert else "") or next(
+        (one.runbook_url for one in services if one.runbook_url), ""
+    )
+    dashboards = [alert.dashboard_url] if alert and alert.dashboard_url else _dashboards(services)
     return texts.PageContext(
         number=incident.name, severity=incident.severity, url=url, title=incident.title, since=incident.opened_at,
         reason=incident.severity_reason, services=[directory.services[s].name if s in directory.services else s for s in incident.services],
-        change=incident.change, sender_url=alert.sender_url if alert else "", runbook_url=alert.runbook_url if alert else "",
-        dashboard_url=alert.dashboard_url if alert else "", alerts=len(incident.firing), restricted=False,
+        change=incident.change, sender_url=alert.sender_url if alert else "", runbook_url=runbook,
+        dashboard_url=next(iter(dashboards), ""), alerts=len(incident.firing), dashboards=dashboards, drill=incident.drill,
     )  # fmt: skip
 
 
-def describe(incident: Incident, now: Instant) -> str:
-    """One line for lists and logs."""
-    return f"{incident.name} {incident.severity} {incident.title} (open for {humanize(now - incident.opened_at)}, since {to_iso(incident.opened_at)})"
-
-
-def page_window(last: Instant, now: Instant, every: int = 60 * SECOND) -> Instant:
-    """When the person may next be interrupted."""
-    return max(now, last + every) if last else now
+def _dashboards(services: Iterable[Service]) -> list[str]:
+    return list(dict.fromkeys(link.url for service in services for link in service.dashboards))

@@ -20,7 +20,7 @@ from tocsin.incidents.incident import ALL_SEVERITIES, Incident, Run, worse
 from tocsin.incidents.moves import move, require_open
 from tocsin.kernel.codec import canonical, decode, encode
 from tocsin.kernel.errors import KeyReused, NotFound, Refused, Unusable
-from tocsin.policy.severity import propose
+from tocsin.policy.severity import kind_of, propose
 
 
 def take(work: Work, principal: Principal, command: c.Command, idempotency_key: str = "") -> Answer:
@@ -49,34 +49,30 @@ def declare(work: Work, principal: Principal, command: c.Declare) -> Answer:
     """Declares by hand; a person's severity is confirmed from the start."""
     allow(work, principal, "declare", None)
     policy, policy_hash = work.current_policy()
-    kind = command.kind or "availability"
-    known = policy.incident_type(kind)
-    if known is None:
+    if command.kind and policy.incident_type(command.kind) is None:
         raise Unusable(
-            f"there is no incident type {kind!r}; the policy has {', '.join(policy.types)}", "kind"
+            f"there is no incident type {command.kind!r}; the policy has {', '.join(policy.types)}", "kind"
         )
     services = [
         name for wanted in command.services if (name := recording.known_service(work, wanted, "services"))
     ]
-    proposal = propose(
-        policy,
-        {
-            "summary": f"{command.title} {command.summary}",
-            "type": kind,
-            "subtype": command.subtype,
-            "service": services[0] if services else "",
-        },
-    )
+    facts: dict[str, str | int | bool] = {
+        "summary": f"{command.title} {command.summary}", "subtype": command.subtype, "service": services[0] if services else "",
+    }  # fmt: skip
+    if command.kind:
+        facts["type"] = command.kind
+    proposal = propose(policy, facts)
+    kind = kind_of(policy, facts, proposal)
     severity = check_severity(command.severity) if command.severity else proposal.severity
     series = "DRILL" if command.drill else "INC"
     incident = work.create(
         f.Declared(
             number=work.tx.next_number(series), series=series, title=text_of(command.title, "title")[:300],
             severity=severity, severity_state="confirmed" if command.severity else "proposed",
-            reason="declared so" if command.severity else proposal.said, policy=policy_hash, rule=proposal.rule or "", kind=kind,
-            subtype=command.subtype, summary=command.summary[:MAX_TEXT], by=principal.person or principal.id,
+            reason="declared so" if command.severity else proposal.said, policy=policy_hash, rule=proposal.rule or "", kind=kind.name,
+            subtype=kind.subtype, summary=command.summary[:MAX_TEXT], by=principal.person or principal.id,
             detected_how=command.detected_how, detected_by=command.detected_by or principal.person, services=services,
-            calendar=work.directory.calendar_of(services[0]) if services else "", restricted=known.restricted, drill=command.drill,
+            calendar=work.directory.calendar_of(services[0]) if services else "", restricted=kind.restricted, drill=command.drill,
         )
     )  # fmt: skip
     for service in services[1:]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
-from tocsin.engine import sealing, watching
-from tocsin.engine.engine import Engine
+from tocsin.engine import overview, sealing, watching
+from tocsin.engine.engine import Engine, oldest_late
 from tocsin.incidents.directory import Directory
 from tocsin.kernel.clock import DAY, MINUTE, Instant, humanize, to_iso
 from tocsin.kernel.codec import decode
@@ -23,6 +25,13 @@ LOOPBACK = (
     "https://[::1]",
 )
 QUIET_CHANNELS = ("console",)
+ORDER = (
+    "database", "held", "key file", "owners", "channels", "public URL", "contacts", "on call", "teams", "commanders", "waking",
+    "lateness", "set aside", "processes", "clock", "gap", "seal",
+)  # fmt: skip
+"""in which order things are mended: on a fresh installation, the order in which it is set up"""
+LOOKED_THROUGH = 1000
+"""open incidents that are tried to be read"""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -32,6 +41,28 @@ class Finding(msgspec.Struct, frozen=True):
     about: str
     found: str
     todo: str = ""
+
+
+def steps(findings: list[Finding]) -> list[str]:
+    """What to do, in the order in which it helps; each thing once."""
+    wanted = sorted((one for one in findings if one.level != "ok" and one.todo), key=_rank)
+    return list(dict.fromkeys(one.todo for one in wanted))
+
+
+def _rank(finding: Finding) -> int:
+    return ORDER.index(finding.about) if finding.about in ORDER else len(ORDER)
+
+
+def real_channels(engine: Engine) -> list[str]:
+    """Channels that reach people; a demonstration has none."""
+    return [] if any(name in QUIET_CHANNELS for name in engine.channels) else list(engine.channels)
+
+
+def channel_findings(engine: Engine) -> list[Finding]:
+    """Which channels there are, and whether the links in pages can work."""
+    if engine.channels and not real_channels(engine):
+        return [Finding("ok", "channels", "a demonstration: messages go to its own phone alone")]
+    return public_url_findings(engine.public_url, real_channels(engine))
 
 
 def public_url_findings(public_url: str, channels: list[str]) -> list[Finding]:
@@ -64,8 +95,13 @@ def public_url_findings(public_url: str, channels: list[str]) -> list[Finding]:
     return [Finding("ok", "public URL", f"links in pages begin with {public_url}")]
 
 
-def people_findings(directory: Directory, reader: Reader, now: Instant) -> list[Finding]:
-    """Whether an owner can sign in, whom a P1 would not wake, and where nobody is on call in the next two weeks."""
+def people_findings(
+    directory: Directory, reader: Reader, now: Instant, kinds: Collection[str]
+) -> list[Finding]:
+    """Whether an owner can sign in, whom a P1 would not wake, and where nobody is on call in the next two weeks.
+
+    ``kinds``: of contacts that can be delivered to here.
+    """
     found: list[Finding] = []
     owners = [one for one in directory.people.values() if one.role == "owner" and one.active]
     able = [one for one in owners if reader.record("password", one.id) is not None]
@@ -75,16 +111,14 @@ def people_findings(directory: Directory, reader: Reader, now: Instant) -> list[
                 "fail",
                 "owners",
                 "no owner has a password",
-                "use the sign-in link of the first start, or make one with tocsin link OWNER",
+                f"sign in by the link of the first start, or by one that tocsin link {owners[0].id if owners else 'OWNER'} makes,"
+                " and set a password under Account",
             )
         )
     else:
         found.append(Finding("ok", "owners", f"{len(able)} of {len(owners)} owners can sign in"))
-    if not directory.schedules:
-        found.append(
-            Finding("fail", "on call", "there is no schedule: nobody is on call", "add one under On call")
-        )
-    asleep = {one.sentence for one in directory.untested_on_call(now)}
+    found += _set_up_findings(directory, kinds)
+    asleep = {one.sentence for one in directory.untested_on_call(now, kinds)}
     found += [
         Finding("fail", "waking", one, "add a push, SMS or voice contact and page it as a test")
         for one in sorted(asleep)
@@ -110,10 +144,38 @@ def people_findings(directory: Directory, reader: Reader, now: Instant) -> list[
     return found
 
 
+def _set_up_findings(directory: Directory, kinds: Collection[str]) -> list[Finding]:
+    """What a new installation still lacks before a page can reach anybody."""
+    found: list[Finding] = []
+    active = [one for one in directory.people.values() if one.active]
+    if not any(contact.kind in kinds for one in active for contact in one.contacts):
+        todo = "add the people who respond under People; each adds a contact and sends it a test page"
+        found.append(Finding("fail", "contacts", "nobody has a contact that a page could be sent to", todo))
+    if not directory.schedules:
+        found.append(
+            Finding(
+                "fail", "on call", "there is no schedule: nobody is on call", "add a schedule under On call"
+            )
+        )
+    if directory.default_team() is None:
+        todo = "make a team under Services and give it the schedule"
+        found.append(Finding("fail", "teams", "no team has a schedule: alerts would page nobody", todo))
+    if directory.commander_schedule not in directory.schedules:
+        found.append(
+            Finding(
+                "warn",
+                "commanders",
+                "no schedule of incident commanders is named: nobody is paged to take command",
+                "name the schedule of incident commanders under On call",
+            )
+        )
+    return found
+
+
 def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Finding]:
     """Lateness, what is held or set aside, processes that fell silent, steps of the clock, streams that went missing."""
     found: list[Finding] = []
-    timer, page = reader.oldest_waiting(now)
+    timer, page = oldest_late(reader, now)
     for late, what in ((timer, "timer"), (page, "message")):
         if late is not None and now - late > LATE:
             found.append(
@@ -182,6 +244,17 @@ def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Findin
         if last
         else Finding("warn", "seal", "nothing is sealed yet", "the first seal is made when the engine runs")
     )
+    for stream in reader.streams("incident", open=True, limit=LOOKED_THROUGH):
+        if overview.readable(engine, reader, stream) is None:
+            found.append(
+                Finding(
+                    "fail",
+                    "set aside",
+                    f"{stream.series}-{stream.number} cannot be read: {engine.poisoned.get(stream.stream.id, '')[:200]}",
+                    "bring every process to the newest version; commands on it wait until then",
+                )
+            )
+            engine.mended(stream.stream.id)
     for key, why in sorted(engine.poisoned.items())[:10]:
         found.append(Finding("fail", "set aside", f"{key}: {why[:200]}", "it is tried again; see the log"))
     return found
@@ -199,8 +272,14 @@ def examine(engine: Engine) -> list[Finding]:
             "ok", "database", f"{engine.store.dialect}: its schema is of this version, nothing is damaged"
         )
     ]
-    found += public_url_findings(engine.public_url, list(engine.channels))
+    found += channel_findings(engine)
+    kinds = set(engine.channels)
     found += engine.store.read(
-        lambda reader: people_findings(directory, reader, now) + engine_findings(engine, reader, now)
+        lambda reader: people_findings(directory, reader, now, kinds) + engine_findings(engine, reader, now)
     )
-    return sorted(found, key=lambda one: ("fail", "warn", "ok").index(one.level))
+    return worst_first(found)
+
+
+def worst_first(findings: list[Finding]) -> list[Finding]:
+    """Failures before warnings before what is well; within these in the order in which they are mended."""
+    return sorted(findings, key=lambda one: (("fail", "warn", "ok").index(one.level), _rank(one)))

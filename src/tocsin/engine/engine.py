@@ -21,6 +21,7 @@ from tocsin.engine import (
     foreseeing,
     governing,
     heartbeats,
+    links,
     receiving,
     sealing,
     silencing,
@@ -28,16 +29,16 @@ from tocsin.engine import (
 from tocsin.engine.commands import Command
 from tocsin.engine.kinds import KINDS
 from tocsin.engine.receiving import Integration, Outcome
+from tocsin.engine.sending import AtOnce, Deliveries, Sending
 from tocsin.engine.ticking import tick
 from tocsin.engine.work import Work, find_row, read_incident
 from tocsin.identity.authorize import authorize
-from tocsin.identity.principals import About, Principal, person_principal
-from tocsin.incidents import facts as f
+from tocsin.identity.principals import About, Principal
 from tocsin.incidents.directory import RECORD_TYPES, Directory
 from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant, humanize
-from tocsin.kernel.codec import decode, encode
-from tocsin.kernel.errors import DeliveryFailed, FromTheFuture, NotFound, TocsinError, Unusable
+from tocsin.kernel.codec import encode
+from tocsin.kernel.errors import FromTheFuture, NotFound, TocsinError, Unusable
 from tocsin.kernel.facts import SYSTEM, Actor, Fact
 from tocsin.kernel.ports import (
     Channel,
@@ -52,7 +53,6 @@ from tocsin.kernel.ports import (
 from tocsin.kernel.randomness import Randomness, token, ulid
 from tocsin.learn.metrics import Figure
 from tocsin.learn.score import Kept
-from tocsin.notify.backoff import next_attempt
 from tocsin.notify.examine import findings
 from tocsin.policy.load import policy_from_bytes
 from tocsin.policy.model import Policy
@@ -61,11 +61,9 @@ T = TypeVar("T")
 log = structlog.get_logger("tocsin.engine")
 
 TIMER_LEASE = 30 * SECOND
-LEASE = MINUTE
-"""of a message: longer than any channel's time-outs; whoever took it and died holds it up no longer than this"""
-POISONED_RETRY = 30 * SECOND
-DELAYED_AFTER = 2
-"""attempts after which the person's next channel is tried beside one that does not answer"""
+"""of a timer; one whose work failed is tried again when it ends, and stays as overdue as it is"""
+ASIDE_KEPT = 5 * MINUTE
+"""how long something counts as set aside after it last failed: what goes on failing is tried again sooner than that"""
 
 
 def reply_key(secret: bytes) -> str:
@@ -73,30 +71,38 @@ def reply_key(secret: bytes) -> str:
     return hmac.new(secret, b"replies of providers", hashlib.sha256).hexdigest()[:32]
 
 
-def paged_key(person: str) -> str:
-    """Where it is kept when a person was last interrupted: with the data, so that a restart or another process knows."""
-    return f"paged/{person}"
+def oldest_late(reader: Reader, now: Instant) -> tuple[Instant | None, Instant | None]:
+    """Since when the oldest overdue timer and the oldest undelivered message are late; None where none is.
+
+    A page that failed for good counts from its first due moment too, until somebody of those paged is reached or nobody
+    waits for it any more.
+    """
+    timer, waiting = reader.oldest_waiting(now)
+    unreached = reader.oldest_unreached("page")
+    return timer, min((at for at in (waiting, unreached) if at is not None), default=None)
 
 
 class Engine:
-    """See the module. ``channels`` maps contact kinds to channels; ``deliver`` runs a delivery (a thread pool, or at once)."""
+    """See the module. ``channels`` maps contact kinds to channels; ``deliveries`` runs them (on threads, or at once)."""
 
     def __init__(
         self, store: Store, clock: Clock, randomness: Randomness, channels: dict[str, Channel], *, secret: bytes,
-        public_url: str = "http://127.0.0.1:8080", deliver: Callable[[Callable[[], None]], object] | None = None,
+        public_url: str = "http://127.0.0.1:8080", deliveries: Deliveries | None = None,
     ) -> None:  # fmt: skip
         self.store, self.clock, self.randomness, self.channels = store, clock, randomness, channels
         self.secret, self.public_url = secret, public_url.rstrip("/")
         self.reply_key = reply_key(secret)
         """the key in the address under which providers send answers"""
-        self._deliver = deliver or (lambda job: job())
+        self.deliveries: Deliveries = deliveries or AtOnce()
+        self._sending = Sending(self)
         self._directory: tuple[int, Directory] = (-1, Directory())
         self._rules: tuple[int, receiving.Rules] = (-1, receiving.Rules())
         self._policies: dict[str, Policy] = {}
         self._in_force: tuple[int, str] = (-1, "")
         self._lock = threading.Lock()
+        self._aside: dict[str, tuple[str, Instant]] = {}
+        """key → why it was set aside, and when last"""
         self._scores = figures.Scores()
-        self.poisoned: dict[str, str] = {}
         self.timers: dict[str, Callable[[Work, str], object]] = {
             "incident": self._tick,
             "action": acting.tick_action,
@@ -358,54 +364,18 @@ class Engine:
     # the page's own link
 
     def link(self, secret: str) -> tuple[delivery.Link, list[Incident]]:
-        """What a page's link serves: its person and the incidents the page listed; raises :class:`NotFound` when it ended."""
-
-        def work(reader: Reader) -> tuple[delivery.Link, list[Incident]]:
-            row = reader.record_by("link", delivery.link_lookup(secret))
-            if row is None:
-                raise NotFound("this link is not known; sign in to see the incident")
-            link = decode(row.body, delivery.Link)
-            incidents = [read_incident(reader, find_row(reader, one)) for one in link.incidents]
-            life = max(
-                (
-                    self.policy_of(reader, one.policy)[0].paging.link_lives_after_resolved.micros
-                    for one in incidents
-                ),
-                default=0,
-            )
-            ends = [max(one.resolved_at, one.closed_at) + life for one in incidents if not one.open]
-            if incidents and len(ends) == len(incidents) and max(ends) < self.clock.now():
-                raise NotFound("this link has ended with its incident; sign in to see it")
-            return link, incidents
-
-        return self.store.read(work)
+        """What a page's link serves; see :func:`tocsin.engine.links.serve`."""
+        return links.serve(self, secret)
 
     def acknowledge_link(self, secret: str, via: str = "link") -> list[desk.Answer]:
-        """One tap: acknowledges exactly the incidents the page listed that are still open."""
-        from_link, incidents = self.link(secret)
-        person = self.directory().people.get(from_link.person)
-        principal = person_principal(from_link.person, person.role if person else "responder", kind="link")
-
-        def work(tx: Transaction) -> list[desk.Answer]:
-            answers = []
-            for incident in incidents:
-                if incident.open:
-                    unit = self.work(tx, Actor(principal.id, via))
-                    answers.append(self._acknowledge(unit, principal, incident.id))
-            return answers
-
-        return self.store.write(work)
-
-    @staticmethod
-    def _acknowledge(unit: Work, principal: Principal, incident: str) -> desk.Answer:
-        answer = desk.take(unit, principal, desk.c.Acknowledge(incident))
-        return answer
+        """One tap; see :func:`tocsin.engine.links.acknowledge`."""
+        return links.acknowledge(self, secret, via)
 
     # the step
 
     def step(self, limit: int = 200) -> int:
         """Does what is due now: timers, then the outbox. Answers how much was done; the loop, drills and tests call this alone."""
-        return self._timers(limit) + self._outbox(limit)
+        return self._timers(limit) + self._sending.step(limit)
 
     def next_due(self) -> Instant | None:
         """When the next step has something to do."""
@@ -427,13 +397,18 @@ class Engine:
         for row, future in waiting:
             try:
                 future.result()
-                self.poisoned.pop(row.key, None)
+                self.mended(row.key)
             except Exception as error:  # noqa: BLE001  # one poisoned stream must not hold up the others
-                self._poison(row, lease, error)
+                self.set_aside(row.key, error, kind=row.kind)
         return len(rows)
 
     def _timer_work(self, row: TimerRow, lease: str) -> Callable[[Transaction], None]:
+        """The work of one timer, unless its lease ended meanwhile and another has taken it or done it."""
+
         def work(tx: Transaction) -> None:
+            held = tx.timer(row.kind, row.key)
+            if held is None or held.lease_token != lease:
+                return
             self.timers[row.kind](self.work(tx, SYSTEM), row.key)
 
         return work
@@ -450,140 +425,31 @@ class Engine:
         receiving.release(unit, rules)
         silencing.forget(unit, rules)
 
-    def _poison(self, row: TimerRow, lease: str, error: BaseException) -> None:
-        """Sets a failing stream aside for a while, loudly: the others go on."""
-        self.poisoned[row.key] = f"{type(error).__name__}: {error}"
-        level = "a newer version wrote it" if isinstance(error, FromTheFuture) else "its timer failed"
+    def set_aside(self, key: str, error: BaseException, **about: str) -> None:
+        """Notes what could not be worked on, loudly the first time: it is tried again, and the others go on."""
+        why, now = f"{type(error).__name__}: {error}"[:500], self.clock.now()
+        before, at = self._aside.get(key, ("", 0))
+        self._aside[key] = (why, now)
+        if before == why and now - at < ASIDE_KEPT:
+            return
         log.error(
-            "stream set aside",
-            kind=row.kind,
-            key=row.key,
-            why=level,
+            "set aside",
+            key=key,
+            why="a newer version wrote it" if isinstance(error, FromTheFuture) else "it failed",
             error=str(error)[:500],
-            exc_info=not isinstance(error, TocsinError),
+            exc_info=error if not isinstance(error, TocsinError) else None,
+            **about,
         )
-        retry = self.clock.now() + POISONED_RETRY
-        self.store.write(lambda tx: tx.complete_timer(row.kind, row.key, lease, retry))
 
-    def _outbox(self, limit: int) -> int:
+    def mended(self, key: str) -> None:
+        """It works again."""
+        self._aside.pop(key, None)
+
+    @property
+    def poisoned(self) -> dict[str, str]:
+        """What is set aside, with the reason: streams, messages, channels that failed when they were last tried."""
         now = self.clock.now()
-        due = self.store.read(lambda r: r.next_outbox())
-        if due is None or due > now:
-            return 0
-        lease = token(self.randomness)
-
-        def work(tx: Transaction) -> list[delivery.Parcel]:
-            rows = tx.lease_outbox(now, now + LEASE, lease, limit)
-            ready = [row for row in rows if not self._held_back(tx, row, lease, now)]
-            parcels = delivery.compose(
-                tx,
-                ready,
-                self.directory(tx),
-                now,
-                secret=self.secret,
-                public_url=self.public_url,
-                token=lease,
-            )
-            for parcel in parcels:
-                if parcel.row.effect == "page":
-                    tx.put_meta(paged_key(parcel.row.recipient), str(now).encode())
-            return parcels
-
-        parcels = self.store.write(work)
-        for parcel in parcels:
-            self._deliver(lambda parcel=parcel: self._hand_over(parcel, lease))  # type: ignore[misc]
-        return len(parcels)
-
-    def _held_back(self, tx: Transaction, row: OutboxRow, lease: str, now: Instant) -> bool:
-        """At most one interrupting page for each person in the policy's interval; what is held joins the next."""
-        if row.effect != "page":
-            return False
-        every = self.policy_of(tx, "")[0].paging.page_each_person_at_most_every.micros
-        last = int(tx.meta(paged_key(row.recipient)) or 0)
-        if not last < now < last + every:
-            return False
-        tx.retry_outbox(row.id, lease, last + every, "")
-        return True
-
-    def _hand_over(self, parcel: delivery.Parcel, lease: str) -> None:
-        """Gives one message to its channel, outside any transaction, and tells the result."""
-        row = parcel.row
-        channel = self.channels.get(row.channel)
-        attempts = row.attempts + 1
-        try:
-            if channel is None:
-                raise DeliveryFailed(f"no {row.channel} channel is configured here", permanent=True)
-            receipt = channel.deliver(parcel.message)
-        except DeliveryFailed as error:
-            wait = (
-                None
-                if error.permanent
-                else next_attempt(
-                    attempts,
-                    row.created_at,
-                    self.clock.now(),
-                    row.urgency,
-                    self.randomness,
-                    error.retry_after,
-                )
-            )
-            if wait is not None:
-                self._retry(parcel, lease, wait, error.sentence[:500], attempts)
-                return
-            self._finish(
-                parcel, lease, "failed" if error.permanent else "gave_up", error.sentence, attempts, ""
-            )
-        else:
-            self._finish(parcel, lease, receipt.outcome, receipt.detail, attempts, receipt.reference)
-
-    def _retry(
-        self, parcel: delivery.Parcel, lease: str, wait: Instant, sentence: str, attempts: int
-    ) -> None:
-        """Tries again later. The second time, the person's next channel is tried beside it."""
-
-        def work(tx: Transaction) -> None:
-            unit = self.work(tx, SYSTEM)
-            if parcel.row.effect == "page":
-                tx.put_meta(paged_key(parcel.row.recipient), None)
-            for row in (parcel.row, *parcel.joined):
-                if tx.retry_outbox(row.id, lease, wait, sentence) and attempts == DELAYED_AFTER:
-                    self._tell_delivery(unit, row, "delayed", sentence, attempts, "")
-            unit.flush()
-
-        self.store.write(work)
-
-    @staticmethod
-    def _tell_delivery(
-        unit: Work, row: OutboxRow, outcome: str, detail: str, attempts: int, reference: str
-    ) -> None:
-        body = decode(row.payload)
-        if body.get("incident"):
-            unit.record(
-                unit.load(body["incident"]),
-                f.Delivery(
-                    row.id, row.recipient, row.channel, body.get("contact", ""), outcome, detail[:500], attempts, body.get("run", ""),
-                    row.effect, reference[:200],
-                ),
-            )  # fmt: skip
-
-    def _finish(
-        self, parcel: delivery.Parcel, lease: str, outcome: str, detail: str, attempts: int, reference: str
-    ) -> None:
-        state = "failed" if outcome in ("failed", "gave_up") else "done"
-
-        def work(tx: Transaction) -> None:
-            unit = self.work(tx, SYSTEM)
-            if state == "failed" and parcel.row.effect == "page":
-                # nobody was interrupted, so the next channel need not wait for the minute to pass
-                tx.put_meta(paged_key(parcel.row.recipient), None)
-            for row in (parcel.row, *parcel.joined):
-                if tx.complete_outbox(
-                    row.id, lease, state, unit.now, detail[:500] if state == "failed" else ""
-                ):
-                    self._tell_delivery(unit, row, outcome, detail, attempts, reference)
-            unit.flush()
-
-        self.store.write(work)
+        return {key: why for key, (why, at) in list(self._aside.items()) if now - at < ASIDE_KEPT}
 
     def test_page(self, person_id: str) -> int:
         """*Page me as a test*: one message to each of the person's contacts; answers how many."""
@@ -604,7 +470,7 @@ class Engine:
     def lateness(self) -> tuple[int, int]:
         """(oldest overdue timer, oldest undelivered page) in microseconds of lateness, 0 where nothing is late."""
         now = self.clock.now()
-        timer, page = self.store.read(lambda r: r.oldest_waiting(now))
+        timer, page = self.store.read(lambda r: oldest_late(r, now))
         return (max(0, now - timer) if timer else 0, max(0, now - page) if page else 0)
 
     def lateness_banner(self) -> str:
@@ -612,4 +478,6 @@ class Engine:
         timer, page = self.lateness()
         said = [f"the oldest timer is {humanize(timer)} overdue"] if timer else []
         said += [f"the oldest message has waited {humanize(page)}"] if page else []
+        aside = len(self.poisoned)
+        said += [f"{aside} streams or messages could not be worked on"] if aside else []
         return " and ".join(said)

@@ -22,7 +22,7 @@ TIMER = "heartbeat"
 KIND = "heartbeat"
 """the source whose integrations beat; those of other sources may fall silent"""
 DEAF = "deaf"
-"""the named value in which the watch writes the last period when nothing could be received"""
+"""the named value in which the watch writes the periods when nothing could be received"""
 LATE = 15 * SECOND
 PATIENCE = 5 * MINUTE
 """a timer looked at later than ``LATE`` waits as long again, at most this: whoever was away could not hear either"""
@@ -38,11 +38,9 @@ class Beat(msgspec.Struct):
 
 
 class Gap(msgspec.Struct):
-    """What is read of the watch's row; either end may have been written first, 0 for not yet."""
+    """What is read of the watch's row: the periods in which nothing could be received."""
 
-    start: Instant = 0
-    end: Instant = 0
-    forgiven: Instant = 0
+    times: list[tuple[Instant, Instant]] = []
 
 
 def last_beat(reader: Reader, integration: str) -> Beat:
@@ -83,6 +81,12 @@ def rearm(tx: Transaction, integration: Integration, now: Instant) -> heartbeat.
     return found
 
 
+def rehearsed(integration: Integration, now: Instant) -> Alert:
+    """The alert that the silence of a heartbeat would be, to test what comes of it."""
+    found = heartbeat.Overdue(True, now, "no beat (a test: nothing is missing)")
+    return _alert(integration, found, now)
+
+
 def forget(tx: Transaction, integration: str) -> None:
     """Drops what is kept of the beats of an integration that goes away."""
     tx.set_timer(TIMER, integration, None)
@@ -114,8 +118,8 @@ def deaf_since(reader: Reader, since: Instant, until: Instant) -> int:
     value = reader.meta(DEAF)
     if not value or not since:
         return 0
-    gap = decode(bytes(value), Gap)
-    return max(0, min(max(gap.end, gap.forgiven), until) - max(gap.start, since))
+    times = decode(bytes(value), Gap).times
+    return sum(max(0, min(end, until) - max(start, since)) for start, end in times)
 
 
 def _name(integration: str) -> str:

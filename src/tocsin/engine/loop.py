@@ -1,8 +1,9 @@
 """The loop: steps when something falls due, sleeps otherwise, never polls hot, and goes on whatever one step does.
 
 It wakes at a commit (the store tells), at the next due moment, and once a second where another process may have
-written. Deliveries run on a small pool of threads; their futures are kept until they are done, because a task that
-nobody holds can be collected before it ran.
+written. Each channel delivers on threads of its own, so that one that hangs holds up no other; what a channel cannot take
+yet stays in the outbox. Futures are kept until they are done, because a task that nobody holds can be collected before
+it ran.
 """
 
 from __future__ import annotations
@@ -19,29 +20,58 @@ from tocsin.kernel.clock import SECOND
 
 log = structlog.get_logger("tocsin.loop")
 
+WORKERS = 4
+"""threads of one channel"""
+QUEUED = 28
+"""messages that wait for a channel's threads; the others stay in the outbox"""
+
 
 class Loop:
     """Runs ``engine.step`` in a thread of its own between :meth:`start` and :meth:`stop`."""
 
     def __init__(
-        self, engine: Engine, workers: int = 8, longest_sleep: float = 1.0, *, watch: Watch | None = None,
+        self, engine: Engine, workers: int = WORKERS, longest_sleep: float = 1.0, *, watch: Watch | None = None,
         heartbeat: Heartbeat | None = None,
     ) -> None:  # fmt: skip
         self.engine, self.watch, self.heartbeat = engine, watch, heartbeat
         self._wake = threading.Event()
         self._stopping = False
         self._longest = longest_sleep
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tocsin-deliver")
-        self._held: set[Future[None]] = set()
+        self._workers = workers
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._held: dict[str, set[Future[None]]] = {}
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="tocsin-loop", daemon=True)
         self._unsubscribe = engine.store.subscribe(self._wake.set, due_only=True)
-        engine._deliver = self.hand_out
+        engine.deliveries = self
 
-    def hand_out(self, job: Callable[[], object]) -> None:
-        """Runs a delivery on the pool and keeps hold of it."""
-        future = self._pool.submit(self._guarded, job)
-        self._held.add(future)
-        future.add_done_callback(self._held.discard)
+    def room(self, channel: str) -> int:
+        """How many more messages the channel can take now."""
+        with self._lock:
+            return self._workers + QUEUED - len(self._held.get(channel, ()))
+
+    def hand_out(self, channel: str, job: Callable[[], object]) -> None:
+        """Runs a delivery on the channel's threads and keeps hold of it."""
+        with self._lock:
+            if channel not in self._pools:
+                self._pools[channel] = ThreadPoolExecutor(
+                    self._workers, thread_name_prefix=f"tocsin-{channel}"
+                )
+            future = self._pools[channel].submit(self._guarded, job)
+            self._held.setdefault(channel, set()).add(future)
+        future.add_done_callback(lambda done: self._let_go(channel, done))
+
+    def _let_go(self, channel: str, done: Future[None]) -> None:
+        with self._lock:
+            was_full = len(self._held[channel]) >= self._workers + QUEUED
+            self._held[channel].discard(done)
+        if was_full:
+            self._wake.set()
+
+    def _full(self) -> bool:
+        """Whether a channel has no room: what waits for it cannot leave before a thread is free."""
+        with self._lock:
+            return any(len(held) >= self._workers + QUEUED for held in self._held.values())
 
     @staticmethod
     def _guarded(job: Callable[[], object]) -> None:
@@ -60,7 +90,8 @@ class Loop:
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
         self._unsubscribe()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
         if self.watch is not None:
             self.watch.goodbye()
 
@@ -69,7 +100,7 @@ class Loop:
         if self.watch is not None:
             self.watch.look()
         if self.heartbeat is not None and self.heartbeat.due():
-            self.hand_out(self.heartbeat.beat)
+            self.hand_out("watchdog", self.heartbeat.beat)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -86,7 +117,7 @@ class Loop:
                 continue
             wait = (
                 self._longest
-                if due is None
+                if due is None or self._full()
                 else min(self._longest, max(0.0, (due - self.engine.clock.now()) / SECOND))
             )
             self._wake.wait(wait)

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from tocsin.catalogue.people import CONTACT_KINDS
 from tocsin.engine.receiving import Integration
 from tocsin.engine.ticking import owner_people
 from tocsin.engine.work import read_incident
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
+from tocsin.incidents.directory import Unreachable
 from tocsin.incidents.duties import Standing, calendar_of, owed, standing
 from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, Instant, humanize
 from tocsin.kernel.codec import decode
-from tocsin.kernel.facts import SYSTEM
+from tocsin.kernel.facts import SYSTEM, Stream
 from tocsin.kernel.ports import AlertRow, ChangeRow, Reader, RecordRow, StreamRow, Transaction
 
 if TYPE_CHECKING:
@@ -103,7 +105,9 @@ def owed_by(engine: Engine, principal: Principal) -> list[Owed]:
         )  # only reads: whose a duty is, is asked of the unit of work
         found = []
         for row in reader.streams("incident", open=True, principal=seer(principal), limit=500):
-            incident = read_incident(reader, row)
+            incident = readable(engine, reader, row)
+            if incident is None:
+                continue
             policy = engine.policy_of(reader, incident.policy)[0]
             for duty in owed(incident, policy):
                 if principal.person in owner_people(unit, incident, duty.owner) or (
@@ -113,6 +117,15 @@ def owed_by(engine: Engine, principal: Principal) -> list[Owed]:
         return sorted(found, key=lambda one: one.clock.duty.due)
 
     return engine.store.read(work) if principal.person else []
+
+
+def readable(engine: Engine, reader: Reader, row: StreamRow) -> Incident | None:
+    """An incident for a list; None for one that cannot be read (a newer version wrote it), which the banner then names."""
+    try:
+        return read_incident(reader, row)
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with one, the others are shown
+        engine.set_aside(row.stream.id, error, kind="incident")
+        return None
 
 
 def _is_paged(incident: Incident, person: str) -> bool:
@@ -193,7 +206,8 @@ def health(engine: Engine, principal: Principal) -> dict[str, Health]:
         found: dict[str, Health] = {}
         rows = reader.streams("incident", open=True, principal=seer(principal), limit=500)
         for row in sorted(rows, key=lambda row: (row.severity, -row.opened_at)):
-            for service in read_incident(reader, row).services:
+            incident = readable(engine, reader, row)
+            for service in incident.services if incident else []:
                 found.setdefault(service, Health()).incidents.append(row)
         return found
 
@@ -212,17 +226,30 @@ def banner(engine: Engine) -> list[str]:
         found.append(f"Clocks are late: the oldest timer is {humanize(late_timer)} overdue.")
     if engine.store.read(lambda r: r.outbox(state="held", limit=1)):
         found.append("This is a restored copy: messages and timers are held until an owner releases them.")
-    if engine.poisoned:
+    aside = engine.poisoned
+    if aside:
+        rows = engine.store.read(lambda r: [r.stream(Stream("incident", key)) for key in sorted(aside)[:20]])
+        names = [f"{row.series}-{row.number}" for row in rows if row is not None]
+        named = f" ({', '.join(names)})" if names else ""
         found.append(
-            f"{len(engine.poisoned)} incidents could not be worked on and are tried again; see the log."
+            f"{len(aside)} incidents or messages could not be worked on{named} and are tried again; see the log."
         )
     return found
 
 
+def sleeping(engine: Engine) -> list[Unreachable]:
+    """Everybody on call whom no tested channel that is configured here can wake."""
+    return engine.directory().untested_on_call(engine.clock.now(), set(engine.channels))
+
+
 def will_not_wake(engine: Engine) -> list[str]:
     """A sentence for everybody on call whom no tested channel can wake."""
-    sentences = [one.sentence for one in engine.directory().untested_on_call(engine.clock.now())]
-    return list(dict.fromkeys(sentences))
+    return list(dict.fromkeys(one.sentence for one in sleeping(engine)))
+
+
+def contact_kinds(engine: Engine) -> list[str]:
+    """The kinds of contact that this installation can deliver to, for a choice; empty where no channel is configured."""
+    return [kind for kind in CONTACT_KINDS if kind in engine.channels]
 
 
 def integration_rows(engine: Engine) -> dict[str, Integration]:

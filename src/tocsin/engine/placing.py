@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 
-from tocsin.alerts.routing import Route, Routed, flapping, route
+from tocsin.alerts.expressions import Budget
+from tocsin.alerts.routing import Route, Routed, apart, flapping, route
 from tocsin.alerts.shape import Alert, AlertBody
 from tocsin.alerts.silences import Maintenance, Silence, maintenance_of, silenced_by
 from tocsin.engine.work import Work, watch_key
 from tocsin.incidents import facts as f
-from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import HOUR, Instant
+from tocsin.incidents.incident import Incident, worse
+from tocsin.kernel.clock import HOUR, MINUTE, SECOND, Instant
 from tocsin.kernel.codec import decode
+from tocsin.kernel.errors import FromTheFuture, NotFound, Unusable
+from tocsin.kernel.facts import Stream
 from tocsin.kernel.ports import AlertRow
-from tocsin.policy.severity import Proposal, propose
+from tocsin.policy.severity import Kind, Proposal, kind_of, propose
+
+log = structlog.get_logger("tocsin.intake")
 
 QUIET = ("silenced", "maintenance", "held")
 """States of an alert that fires and pages nobody for now."""
+TEST = "TEST"
+"""the series of incidents that tests of integrations open"""
+PATIENCE = 5 * MINUTE
+"""how long an incident that a person ended stays so although its alert is sent again and again"""
+AGAIN = 30 * SECOND
+"""when what could not be done for an unreadable incident is tried again"""
+MERGES = 10
+UNREADABLE = (
+    FromTheFuture, NotFound, Unusable, msgspec.MsgspecError, LookupError, ValueError, TypeError, AttributeError,
+)  # fmt: skip
+"""what reading one incident may raise; a fault of the store is none of these, and ends the transaction"""
+UNREADABLE_NOTE = "the incident it belongs to cannot be read by this version of Tocsin; "
 
 
 class Integration(msgspec.Struct):
@@ -48,68 +66,144 @@ class Rules(msgspec.Struct):
 
 
 class Arrival(msgspec.Struct):
-    """An alert that reaches an incident that was there before. ``how``: joined, refired, worsened."""
+    """An alert that reaches an incident that was there before. ``how``: joined, refired, lingers, worsened."""
 
     row: AlertRow
     alert: Alert
     how: str
     proposal: Proposal
+    kind: Kind
     policy: str = ""
     """the escalation policy the alert was routed to"""
 
 
-class Placing:
-    """Places the alerts of one batch; ``arrivals`` gathers, by incident, what its facts will say."""
+class Found(msgspec.Struct, frozen=True):
+    """Where a firing alert belongs: an incident that is open or opens again; or none, and ``linked`` is the one it follows."""
 
-    def __init__(self, work: Work, integration: Integration, rules: Rules) -> None:
-        self.work, self.integration, self.rules = work, integration, rules
+    incident: Incident | None = None
+    how: str = ""
+    linked: str = ""
+    note: str = ""
+
+
+class Placing:
+    """Places the alerts of one batch; ``arrivals`` gathers, by incident, what its facts will say.
+
+    ``test``: marks a test of an integration. Its incidents are groups of their own, and are no real ones.
+    """
+
+    def __init__(self, work: Work, integration: Integration, rules: Rules, test: str = "") -> None:
+        self.work, self.integration, self.rules, self.test = work, integration, rules, test
         self.arrivals: dict[str, list[Arrival]] = {}
-        self._proposals: dict[tuple[str, bytes], Proposal] = {}
+        self.budget = Budget()
+        self._judged: dict[tuple[str, bytes], tuple[Proposal, Kind]] = {}
+        self._unreadable: set[str] = set()
+        self._open: set[str] = set()
 
     def place(self, alert: Alert, row: AlertRow, event: str, *, hold: bool = True) -> str:
-        """Decides where a firing alert belongs and answers why. ``hold``: whether one that comes and goes may wait."""
+        """Decides where a firing alert belongs and answers why. ``hold``: whether one that comes and goes may wait.
+
+        ``event``: opened, refired, or lingers (it went on firing although its incident ended).
+        """
         work = self.work
         placed = route(
-            alert, self.integration, self.rules.routes, work.directory.services, work.directory.aliases
-        )
-        row.service, row.group_key = placed.service, placed.group_key
-        proposal = self.proposal(alert, row.service)
+            alert, self.integration, self.rules.routes, work.directory.services, work.directory.aliases, self.budget
+        )  # fmt: skip
+        row.service = placed.service
+        proposal, kind = self.judge(alert, row.service)
+        row.restricted = row.restricted or kind.restricted
+        row.group_key = self._group_key(placed, kind)
         quiet = self._quiet(alert, row, proposal)
         if quiet:
             return quiet
         row.state, row.reason = "attached", placed.reason
         policy = self._policy_of(row, placed)
-        found = self._target(row, placed, event)
-        if found is not None and found[0].open:
-            return self._join(found[0], Arrival(row, alert, event_of(event), proposal, policy), found[1])
-        sharp = found is not None and found[0].resolved_by_person
-        if hold and not sharp:
-            held = self._hold(row, proposal, paged=event == "refired" and bool(row.incident))
+        found = self._target(row, event, kind)
+        if found.incident is not None and found.incident.open:
+            return self._join(
+                found.incident, Arrival(row, alert, event_of(event), proposal, kind, policy), found
+            )
+        if hold and not (found.incident and found.incident.resolved_by_person):
+            held = self._hold(row, proposal, event)
             if held:
                 return held
-        if found is not None:
-            return self._join(found[0], Arrival(row, alert, "refired", proposal, policy), found[1])
-        incident = declare(work, self.integration, alert, row, proposal, policy)
-        row.incident = incident.id
-        work.tx.put_group(placed.group_key, incident.id, work.now, work.now)
-        return f"opened {incident.name} as {incident.severity}: {incident.severity_reason}"
+        if found.incident is not None:
+            how = "refired" if event == "opened" else event
+            return self._join(found.incident, Arrival(row, alert, how, proposal, kind, policy), found)
+        incident = declare(
+            work, self.integration, alert, row, proposal, kind, policy, linked=found.linked, test=self.test
+        )
+        row.incident, row.restricted = incident.id, incident.restricted
+        work.tx.put_group(row.group_key, incident.id, work.now, work.now)
+        return f"{found.note}opened {incident.name} as {incident.severity}: {incident.severity_reason}"
 
     def worsened(self, alert: Alert, row: AlertRow) -> str:
         """The sender's severity rose while it fires: its incident hears of it; what was kept quiet is decided again."""
+        alert = with_words(alert, row)
         if row.state in QUIET:
             return self.place(alert, row, "opened", hold=False)
-        if row.incident:
-            self._note(row.incident, Arrival(row, alert, "worsened", self.proposal(alert, row.service)))
-        return "its incident is told"
+        return self._worse(alert, row)
 
-    def proposal(self, alert: Alert, service: str) -> Proposal:
-        """The severity that the policy's rules propose; asked once for alerts that look the same to them."""
+    def changed(self, alert: Alert, row: AlertRow, before: Alert) -> str:
+        """It has other words or labels than before: where the rules now propose worse, that is as if the sender had said so.
+
+        What is kept quiet is decided again: a silence that does not cover a P1 no longer hides what became one.
+        """
+        alert = with_words(alert, row)
+        if row.state in QUIET:
+            return self.place(alert, row, "refired" if row.incident else "opened")
+        proposal, kind = self.judge(alert, row.service)
+        was, kind_was = self.judge(before, row.service)
+        if worse(proposal.severity, was.severity) or (kind.restricted and not kind_was.restricted):
+            return self._worse(alert, row)
+        return ""
+
+    def lingers(self, alert: Alert, row: AlertRow) -> str:
+        """It goes on firing: where its incident has ended meanwhile it comes back, after a while; empty where it need not.
+
+        Whoever ended it knew that it fires: that holds for ``PATIENCE``, so that the next repeat does not undo it, and where
+        they called it a false alarm for as long as a resolved one is watched.
+        """
+        if row.incident in self._open:
+            return ""
+        head = self.work.tx.stream(Stream("incident", row.incident))
+        if head is None or head.open:
+            self._open.add(row.incident)
+            return ""
+        incident = self._current(row.incident)
+        if incident is None or incident.open:
+            return ""
+        since = self.work.now - (incident.closed_at or incident.resolved_at)
+        judged = incident.status == "false_alarm" or not incident.resolved_at
+        watched = self.work.policy(incident).alerts.watch_after_resolved.micros if judged else PATIENCE
+        if since < max(PATIENCE, watched):
+            return ""
+        return self.place(with_words(alert, row), row, "lingers", hold=False)
+
+    def judge(self, alert: Alert, service: str) -> tuple[Proposal, Kind]:
+        """Severity and type by the policy's rules; asked once for alerts that look the same to them."""
         found = severity_facts(self.work, alert, service)
         policy, digest = self.work.current_policy()
         key = (digest, msgspec.json.encode(found, order="deterministic"))
-        if key not in self._proposals:
-            self._proposals[key] = propose(policy, found)
-        return self._proposals[key]
+        if key not in self._judged:
+            proposal = propose(policy, found)
+            self._judged[key] = proposal, kind_of(policy, found, proposal)
+        return self._judged[key]
+
+    def _worse(self, alert: Alert, row: AlertRow) -> str:
+        """Its incident hears that it is worse; where that has ended for good, or cannot be read, it is placed anew."""
+        incident = self._current(row.incident) if row.incident else None
+        if incident is None or not (incident.open or reopens(self.work, incident)):
+            return self.place(alert, row, "refired" if row.incident else "opened", hold=False)
+        row.incident = incident.id
+        proposal, kind = self.judge(alert, row.service)
+        self._note(incident.id, Arrival(row, alert, "worsened", proposal, kind, ""))
+        return "its incident is told"
+
+    def _group_key(self, placed: Routed, kind: Kind) -> str:
+        if self.test:
+            return apart(placed.group_key, self.test)
+        return apart(placed.group_key, "restricted") if kind.restricted else placed.group_key
 
     def _quiet(self, alert: Alert, row: AlertRow, proposal: Proposal) -> str:
         """The reason of the silence or maintenance window that covers it, or nothing; its end is a timer."""
@@ -120,6 +214,7 @@ class Placing:
             now,
             integration=self.integration.id,
             severity=proposal.severity,
+            budget=self.budget,
         )
         window = maintenance_of(row.service, self.rules.maintenance, now, severity=proposal.severity)
         quiet = silence or window
@@ -129,13 +224,16 @@ class Placing:
         arm_quiet(self.work, quiet.until)
         return quiet.reason
 
-    def _hold(self, row: AlertRow, proposal: Proposal, *, paged: bool) -> str:
+    def _hold(self, row: AlertRow, proposal: Proposal, event: str) -> str:
+        """The reason it waits, or nothing. A first page of P1 or P2 never does, and what was P3 before is no such page."""
+        before = self._current(row.incident) if event != "opened" and row.incident else None
+        paged = before is not None and before.severity in ("P1", "P2")
         fired = decode(row.body, AlertBody).fired if row.episode > 1 else []
         terms = self.work.current_policy()[0].alerts
         decided = flapping(
-            fired, self.work.now, severity=proposal.severity, paged=paged, hold=terms.flapping_hold.micros
+            fired, row.received_at, severity=proposal.severity, paged=paged, hold=terms.flapping_hold.micros
         )
-        if not decided.until:
+        if decided.until <= self.work.now:
             return ""
         row.state, row.reason = "held", decided.reason
         arm_quiet(self.work, decided.until)
@@ -146,37 +244,74 @@ class Placing:
         known = self.work.directory.escalation_policy_for(service=row.service, policy=wanted)
         return known.id if known else wanted
 
-    def _target(self, row: AlertRow, placed: Routed, event: str) -> tuple[Incident, str] | None:
-        """The incident the alert belongs to, open or to be reopened, and why; None where it starts a new one."""
+    def _target(self, row: AlertRow, event: str, kind: Kind) -> Found:
+        """The incident the alert belongs to, open or to be reopened; or the one that a new one follows."""
         work = self.work
-        if event == "refired" and row.incident:
-            before = work.load(row.incident)
-            if before.open or reopens(work, before):
-                return before, "fired again in"
+        linked = note = ""
+        if event != "opened" and row.incident:
+            before = self._current(row.incident)
+            if before is not None and self._takes(before, kind):
+                how = "fires again in" if event == "refired" else "still fires; it is open again:"
+                return Found(before, how)
+            linked = row.incident
+            note = "" if before is not None else UNREADABLE_NOTE
         terms = work.current_policy()[0].alerts
-        group = work.tx.group(placed.group_key)
+        group = work.tx.group(row.group_key)
         if group is not None:
             incident_id, opened_at, joined_at = group
-            incident = work.load(incident_id)
+            incident = self._current(incident_id)
             fresh = (
                 work.now - joined_at <= terms.group_window.micros
                 and work.now - opened_at <= terms.group_at_most.micros
             )
-            if fresh and (incident.open or reopens(work, incident)):
-                work.tx.put_group(placed.group_key, incident.id, opened_at, work.now)
-                return incident, "joined, as the open incident of its group,"
-        watched = work.tx.group(watch_key(row.service)) if row.service else None
-        if watched is not None:
-            incident = work.load(watched[0])
-            if incident.status == "monitoring" or (incident.resolved_by_person and reopens(work, incident)):
-                work.tx.put_group(placed.group_key, incident.id, work.now, work.now)
-                return incident, "joined, because its service is being watched after recovery,"
-        return None
+            if fresh and incident is not None and self._takes(incident, kind):
+                work.tx.put_group(row.group_key, incident.id, opened_at, work.now)
+                return Found(incident, "joined, as the incident of its group,")
+            if incident is None:
+                note = UNREADABLE_NOTE
+            elif not incident.open and work.now - joined_at <= terms.group_at_most.micros:
+                linked = linked or incident.id
+        watched = work.tx.group(watch_key(row.service)) if row.service and not self.test else None
+        incident = self._current(watched[0]) if watched is not None else None
+        if (
+            incident is not None
+            and (incident.status == "monitoring" or incident.resolved_by_person)
+            and incident.restricted == kind.restricted
+            and not incident.drill
+            and self._takes(incident, kind)
+        ):
+            work.tx.put_group(row.group_key, incident.id, work.now, work.now)
+            return Found(incident, "joined, because its service is being watched after recovery,")
+        return Found(None, "", linked, note)
 
-    def _join(self, incident: Incident, arrival: Arrival, how: str) -> str:
+    def _takes(self, incident: Incident, kind: Kind) -> bool:
+        """Whether an alert may go to it: it is open or opens again, and nothing restricted becomes visible to all there."""
+        return (incident.open or reopens(self.work, incident)) and (
+            incident.restricted or not kind.restricted
+        )
+
+    def _current(self, reference: str) -> Incident | None:
+        """The incident, or the one it was merged into; None where it cannot be read."""
+        incident = self.read(reference)
+        for _ in range(MERGES):
+            if incident is None or incident.status != "merged":
+                break
+            incident = self.read(incident.merged_into)
+        return incident
+
+    def read(self, reference: str) -> Incident | None:
+        """:func:`readable`, said once in a batch."""
+        if reference in self._unreadable:
+            return None
+        incident = readable(self.work, reference)
+        if incident is None:
+            self._unreadable.add(reference)
+        return incident
+
+    def _join(self, incident: Incident, arrival: Arrival, found: Found) -> str:
         arrival.row.incident = incident.id
         self._note(incident.id, arrival)
-        return f"{how} {incident.name}"
+        return f"{found.how} {incident.name}"
 
     def _note(self, incident: str, arrival: Arrival) -> None:
         self.arrivals.setdefault(incident, []).append(arrival)
@@ -184,7 +319,30 @@ class Placing:
 
 def event_of(event: str) -> str:
     """How an alert reaches an open incident: it fired again, or it joins."""
-    return "refired" if event == "refired" else "joined"
+    return "joined" if event == "opened" else event
+
+
+def with_words(alert: Alert, row: AlertRow) -> Alert:
+    """A repeat may leave out its words: the ones that are known stand."""
+    return alert if alert.summary else msgspec.structs.replace(alert, summary=row.summary)
+
+
+def readable(work: Work, reference: str) -> Incident | None:
+    """The incident; None where this process cannot read it: a newer version wrote it, or something is broken.
+
+    It is set aside, loudly: its own timer falls due, which counts it among the streams set aside, and everything else goes on.
+    """
+    try:
+        incident = work.load(reference)
+        work.policy(incident)
+    except UNREADABLE as error:
+        log.error("an incident cannot be read", incident=reference, error=str(error)[:500])
+        timer = work.tx.timer("incident", reference)
+        known = work.tx.stream(Stream("incident", reference)) is not None
+        if known and (timer is None or timer.due_at > work.now + AGAIN):
+            work.tx.set_timer("incident", reference, work.now)
+        return None
+    return incident
 
 
 def arm_quiet(work: Work, until: Instant) -> None:
@@ -195,11 +353,12 @@ def arm_quiet(work: Work, until: Instant) -> None:
 
 
 def reopens(work: Work, incident: Incident) -> bool:
-    """Whether an alert opens a resolved incident again: within 30 minutes after it resolved itself, 2 h after a person did it.
+    """Whether an alert opens an ended incident again: within 30 minutes after it resolved itself, 2 h after a person did it.
 
-    The figures are the policy's, as frozen onto the incident.
+    That it was closed meanwhile changes nothing; a false alarm does not open again. The figures are the policy's, as frozen
+    onto the incident.
     """
-    if incident.status != "resolved":
+    if incident.status not in ("resolved", "closed") or not incident.resolved_at:
         return False
     policy = work.policy(incident)
     within = (
@@ -221,62 +380,71 @@ def severity_facts(work: Work, alert: Alert, service: str) -> dict[str, str | in
         found[f"label.{name}"] = value
         if name in ("type", "subtype", "state"):
             found[name] = value
-        if name in ("users_affected_percent", "error_rate_percent", "latency_ms") and value.isdigit():
+        if name in ("users_affected_percent", "error_rate_percent", "latency_ms") and _is_number(value):
             found[name] = int(value)
         if name in ("security", "data_exposed"):
             found[name] = value.lower() in ("1", "true", "yes")
     return found
 
 
-def kind_of(work: Work, alert: Alert) -> tuple[str, str, bool]:
-    """Type, subtype and whether it is restricted, from the alert's labels where the policy knows them; else the first type."""
-    policy = work.current_policy()[0]
-    wanted = alert.labels.get("type", "")
-    if not wanted and alert.labels.get("security", "").lower() in ("1", "true", "yes"):
-        wanted = "security"
-    known = policy.incident_type(wanted) if wanted else None
-    if known is None:
-        return next(iter(policy.types)), "", False
-    return wanted, alert.labels.get("subtype", ""), known.restricted
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 12
 
 
 def declare(
-    work: Work,
-    integration: Integration,
-    alert: Alert,
-    row: AlertRow,
-    proposal: Proposal,
-    escalation_policy: str,
-) -> Incident:
-    """A new incident that begins with this alert. What came before and is over is linked; the nearest change is noted."""
-    kind, subtype, restricted = kind_of(work, alert)
+    work: Work, integration: Integration, alert: Alert, row: AlertRow, proposal: Proposal, kind: Kind, escalation_policy: str, *,
+    linked: str = "", test: str = "",
+) -> Incident:  # fmt: skip
+    """A new incident that begins with this alert. What came before and is over is linked.
+
+    A ``test`` has a series of its own and is marked, for people and as a drill: nothing of it is owed afterwards.
+    """
+    title = alert.summary[:300] or alert.dedup_key
+    series = TEST if test else "INC"
     incident = work.create(
         f.Declared(
-            number=work.tx.next_number("INC"), series="INC", title=alert.summary[:300] or alert.dedup_key, severity=proposal.severity,
-            severity_state="proposed", reason=proposal.reason, policy=work.current_policy()[1], rule=proposal.rule or "", kind=kind,
-            subtype=subtype, by="machine", detected_how="heartbeat" if integration.source == "heartbeat" else "monitor",
-            detected_by=integration.name, services=[row.service] if row.service else [], escalation_policy=escalation_policy,
-            group_key=row.group_key, restricted=restricted, calendar=work.directory.calendar_of(row.service) if row.service else "",
-            linked=row.incident,
+            number=work.tx.next_number(series), series=series, title=f"TEST: {title}" if test else title,
+            severity=proposal.severity, severity_state="proposed", reason=proposal.said, policy=work.current_policy()[1],
+            rule=proposal.rule or "", kind=kind.name, subtype=kind.subtype, by="machine",
+            detected_how="heartbeat" if integration.source == "heartbeat" else "monitor", detected_by=integration.name,
+            services=[row.service] if row.service else [], escalation_policy=escalation_policy, group_key=row.group_key,
+            restricted=kind.restricted, calendar=work.directory.calendar_of(row.service) if row.service else "", linked=linked,
+            drill=bool(test),
         )
     )  # fmt: skip
-    row.restricted = restricted
-    work.record(incident, f.AlertsAttached([reference(row, alert, escalation_policy)], "the first alert"))
-    nearest = work.tx.changes(
-        services=[row.service] if row.service else None, since=work.now - 6 * HOUR, until=work.now, limit=1
-    )
-    if nearest:
-        work.record(incident, f.ChangeNoted(nearest[0].summary[:500], nearest[0].service, nearest[0].at))
+    attached = reference(work, row, alert, escalation_policy, proposal)
+    work.record(incident, f.AlertsAttached([attached], "the first alert"))
     return incident
 
 
-def reference(row: AlertRow, alert: Alert, policy: str) -> f.AlertRef:
+def note_change(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
+    """A reaction to its beginning: the change nearest the onset, of its services where it names some."""
+    services = incident.services or None
+    nearest = work.tx.changes(services=services, since=work.now - 6 * HOUR, until=work.now, limit=1)
+    if nearest:
+        work.record(incident, f.ChangeNoted(nearest[0].summary[:500], nearest[0].service, nearest[0].at))
+
+
+def reference(work: Work, row: AlertRow, alert: Alert, policy: str, proposal: Proposal) -> f.AlertRef:
     """The alert as the incident remembers it."""
+    team, _ = work.directory.answering_team(service=row.service, policy=policy)
     return f.AlertRef(
         row.integration, row.dedup_key, row.episode, alert.summary[:500], alert.severity, row.service, row.received_at,
         alert.started_at, policy, [(link.href, link.text) for link in alert.links[:10]], alert.source[:200],
-        alert.runbook_url, alert.dashboard_url, alert.links[0].href if alert.links else "",
+        alert.runbook_url, alert.dashboard_url, alert.links[0].href if alert.links else "", team.id if team else "",
+        proposal.severity,
     )  # fmt: skip
+
+
+def restrict_alerts(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
+    """What an incident hides its alerts hide too: in lists of what fires and of what is kept quiet. A reaction to its type."""
+    rows = (
+        [row for row in work.tx.alerts_of(incident.id) if not row.restricted] if incident.restricted else []
+    )
+    for row in rows:
+        row.restricted = True
+    if rows:
+        work.tx.put_alerts(rows)
 
 
 def alert_from(row: AlertRow) -> Alert:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.catalogue.people import Contact
+from tocsin.engine.placing import note_change, restrict_alerts
 from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stands_down, watch_key
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, owed
@@ -421,10 +422,10 @@ def after_joined(
 def page_other_teams(work: Work, incident: Incident, alerts: list[f.AlertRef]) -> None:
     """Pages the people of every team whose alerts are among ``alerts`` and that was not paged yet; its hours count too."""
 
-    def whose(service: str, policy: str) -> tuple[str, str]:
+    def whose(service: str, policy: str, owner: str = "") -> tuple[str, str]:
         team, _ = work.directory.answering_team(service=service, policy=policy)
         named = work.directory.escalation_policy_for(service=service, policy=policy)
-        return team.id if team else "", named.id if named else ""
+        return owner or (team.id if team else ""), named.id if named else ""
 
     asked = {
         whose(run.service, run.escalation_policy)
@@ -435,8 +436,8 @@ def page_other_teams(work: Work, incident: Incident, alerts: list[f.AlertRef]) -
         calendar = work.directory.calendar_of(ref.service)
         if ref.service and calendar not in incident.calendars:
             work.record(incident, f.CalendarJoined(calendar, ref.service))
-        theirs = whose(ref.service, ref.policy)
-        if (ref.policy or ref.service) and theirs not in asked:
+        theirs = whose(ref.service, ref.policy, ref.team)
+        if (ref.policy or ref.service or ref.team) and theirs not in asked:
             asked.add(theirs)
             start_responders(
                 work, incident, f"an alert of another team joined: {ref.summary}", policy=ref.policy, service=ref.service
@@ -466,7 +467,10 @@ def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id
 
 def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id: str) -> None:
     """The end withdraws what waits and everybody told hears of it; what was just mended is watched by its services."""
-    if incident.status == "monitoring" or (incident.status == "resolved" and incident.resolved_by_person):
+    mended = incident.status == "monitoring" or (
+        incident.status == "resolved" and incident.resolved_by_person
+    )
+    if mended and not incident.drill:
         for service in incident.services:
             work.tx.put_group(watch_key(service), incident.id, work.now, work.now)
     if incident.open:
@@ -584,8 +588,8 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
 
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
-    f.Declared: (admit, start_paging, begin_continuity),
-    f.TypeSet: (admit, begin_continuity),
+    f.Declared: (admit, note_change, start_paging, begin_continuity),
+    f.TypeSet: (admit, restrict_alerts, begin_continuity),
     f.ServicesAffected: (begin_continuity,),
     f.ServiceState: (begin_continuity,),
     f.PostMortemStepDone: (after_learned,),  # type: ignore[dict-item]

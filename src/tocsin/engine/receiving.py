@@ -5,26 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import structlog
 
-from tocsin.alerts.episodes import advance
+from tocsin.alerts.episodes import Advanced, advance
 from tocsin.alerts.routing import Route
 from tocsin.alerts.shape import Alert, Change
 from tocsin.alerts.silences import Maintenance, Silence
 from tocsin.engine.placing import (
+    AGAIN,
+    PATIENCE,
     QUIET,
+    TEST,
+    UNREADABLE,
     Arrival,
     Integration,
     Placing,
     Rules,
     alert_from,
     arm_quiet,
+    readable,
     reference,
 )
 from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
-from tocsin.incidents.incident import ALL_SEVERITIES, worse
+from tocsin.incidents.duties import duties
+from tocsin.incidents.incident import ALL_SEVERITIES, Incident, alert_key, worse
+from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import AlertRow, ChangeRow, Reader
+
+log = structlog.get_logger("tocsin.intake")
+
+ENDING = "ending"
+"""the state of an alert that its source resolved while its incident could not be read: it counts as firing until that hears"""
 
 
 class Outcome(msgspec.Struct):
@@ -36,68 +49,134 @@ class Outcome(msgspec.Struct):
     incident: str = ""
 
 
-def receive(work: Work, integration: Integration, alerts: Sequence[Alert], rules: Rules) -> list[Outcome]:
-    """Takes a batch. Repeats touch only their row; whatever opens, clears or fires again reaches its incident once."""
-    rows = work.tx.alerts_by_key(integration.id, [alert.dedup_key for alert in alerts])
-    placing = Placing(work, integration, rules)
-    outcomes: list[Outcome] = []
-    touched: dict[str, AlertRow] = {}
-    repeated: dict[str, AlertRow] = {}
-    cleared: dict[str, list[AlertRow]] = {}
-    acknowledged: dict[str, list[AlertRow]] = {}
-    sooner: list[AlertRow] = []
-    for alert in alerts:
-        before = rows.get(alert.dedup_key)
-        ended = before.ends_at if before is not None else 0
-        step = advance(before, alert, work.now, integration=integration.id)
-        row, reason = step.row, step.reason
-        if row is not None and (not ended or row.ends_at < ended):
-            sooner.append(row)
-        if row is not None and step.same:
-            rows[alert.dedup_key] = repeated[alert.dedup_key] = row
-        elif row is not None:
-            rows[alert.dedup_key] = touched[alert.dedup_key] = row
-            if step.event in ("opened", "refired"):
-                reason = f"{reason}; {placing.place(alert, row, step.event)}"
-            elif step.event == "worsened":
-                reason = f"{reason}; {placing.worsened(alert, row)}"
-            elif step.event == "cleared" and row.incident:
-                cleared.setdefault(row.incident, []).append(row)
-            elif step.event == "acknowledged" and row.incident:
-                acknowledged.setdefault(row.incident, []).append(row)
-        outcomes.append(Outcome(alert.dedup_key, step.event, reason))
-    _tell(work, placing, cleared, acknowledged)
+class Batch:
+    """What the alerts of one request come to: rows to write, and the news for incidents, gathered until all are known."""
+
+    def __init__(self, work: Work, integration: Integration, rules: Rules, test: str = "") -> None:
+        self.work, self.integration = work, integration
+        self.placing = Placing(work, integration, rules, test)
+        self.rows: dict[str, AlertRow] = {}
+        self.touched: dict[str, AlertRow] = {}
+        self.repeated: dict[str, AlertRow] = {}
+        self.cleared: dict[str, list[AlertRow]] = {}
+        self.acknowledged: dict[str, list[AlertRow]] = {}
+        self.sooner: list[AlertRow] = []
+        """rows that now expire earlier than before"""
+
+    def take(self, alert: Alert) -> Outcome:
+        """Takes one alert; answers what became of it."""
+        before = self.rows.get(alert.dedup_key)
+        ended, heard = (before.ends_at, before.last_at) if before is not None else (0, 0)
+        step = advance(before, alert, self.work.now, integration=self.integration.id)
+        row = step.row
+        if row is None:
+            return Outcome(alert.dedup_key, step.event, step.reason)
+        news = self._news(alert, row, step, heard)
+        if not ended or row.ends_at < ended:
+            self.sooner.append(row)
+        self.rows[alert.dedup_key] = row
+        (self.repeated if step.same and not news else self.touched)[alert.dedup_key] = row
+        return Outcome(alert.dedup_key, step.event, f"{step.reason}; {news}" if news else step.reason)
+
+    def _news(self, alert: Alert, row: AlertRow, step: Advanced, heard: Instant) -> str:
+        """What the event means beyond its row, in words; ``heard`` is when the alert was last heard of before."""
+        placing = self.placing
+        if step.event in ("opened", "refired"):
+            return placing.place(alert, row, step.event)
+        if step.event == "worsened":
+            return placing.worsened(alert, row)
+        if step.event == "repeated":
+            if row.state == ENDING:
+                row.state = "attached"
+                return "it fires after all"
+            if step.before is not None and (news := placing.changed(alert, row, step.before)):
+                return news
+            looks = row.incident and row.state not in QUIET and heard // PATIENCE != row.last_at // PATIENCE
+            return placing.lingers(alert, row) if looks else ""
+        if step.event in ("cleared", "acknowledged") and row.incident:
+            if placing.read(row.incident) is None:
+                return self._cannot_be_told(row, step.event)
+            told = self.cleared if step.event == "cleared" else self.acknowledged
+            told.setdefault(row.incident, []).append(row)
+        return ""
+
+    def _cannot_be_told(self, row: AlertRow, event: str) -> str:
+        """Its incident cannot be read: the end is kept and told as soon as it can be; the others go on."""
+        why = "its incident cannot be read by this version of Tocsin"
+        if event == "acknowledged":
+            return f"{why}, so nothing waits for that"
+        row.status, row.state, row.cleared_at = "firing", ENDING, 0
+        row.ends_at = self.work.now + AGAIN
+        return f"{why}, and hears of it as soon as it can be"
+
+    def tell(self) -> None:
+        """One fact for each incident and kind of news. An alert that fired and cleared within the batch has cleared."""
+        work = self.work
+        for target, arrivals in self.placing.arrivals.items():
+            restricted = _arrive(work, target, arrivals)
+            for row in self.touched.values():
+                if row.incident == target:
+                    row.restricted = restricted
+        for target, gone in self.cleared.items():
+            keys = [(row.integration, row.dedup_key) for row in gone if row.status != "firing"]
+            if keys:
+                clear(work, target, keys, "resolved")
+        for target, taken in self.acknowledged.items():
+            incident = work.load(target)
+            if incident.open:
+                keys = [(row.integration, row.dedup_key) for row in taken]
+                work.record(incident, f.SenderAcknowledged(keys, pause_until(work, incident)))
+
+
+def receive(
+    work: Work, integration: Integration, alerts: Sequence[Alert], rules: Rules, test: str = ""
+) -> list[Outcome]:
+    """Takes a batch. Repeats touch only their row; whatever opens, clears or fires again reaches its incident once.
+
+    ``test``: the mark of a test of the integration; see :class:`Placing`.
+    """
+    batch = Batch(work, integration, rules, test)
+    batch.rows = work.tx.alerts_by_key(integration.id, [alert.dedup_key for alert in alerts])
+    outcomes = [batch.take(alert) for alert in alerts]
+    batch.tell()
     for outcome in outcomes:
-        outcome.incident = rows[outcome.dedup_key].incident if outcome.dedup_key in rows else ""
-    if touched:
-        work.tx.put_alerts(list(touched.values()))
-    work.tx.touch_alerts([row for key, row in repeated.items() if key not in touched])
-    _expiry(work, sooner)
+        outcome.incident = batch.rows[outcome.dedup_key].incident if outcome.dedup_key in batch.rows else ""
+    if batch.placing.budget.spent:
+        log.warning(
+            "expressions of routes or silences took too long for one batch", integration=integration.id
+        )
+        for outcome in outcomes:
+            outcome.reason += "; some expressions of routes and silences were not asked, they took too long"
+    if batch.touched:
+        work.tx.put_alerts(list(batch.touched.values()))
+    work.tx.touch_alerts([row for key, row in batch.repeated.items() if key not in batch.touched])
+    _expiry(work, batch.sooner)
     work.flush()
     return outcomes
 
 
-def _tell(
-    work: Work, placing: Placing, cleared: dict[str, list[AlertRow]], acknowledged: dict[str, list[AlertRow]]
-) -> None:
-    """One fact for each incident and kind of news. An alert that fired and cleared within the batch has cleared."""
-    for target, arrivals in placing.arrivals.items():
-        _arrive(work, target, arrivals)
-    for target, gone in cleared.items():
-        incident = work.load(target)
-        keys = [(row.integration, row.dedup_key) for row in gone if row.status != "firing"]
-        if incident.open and keys:
-            work.record(incident, f.AlertsCleared(keys))
-    for target, taken in acknowledged.items():
-        incident = work.load(target)
-        if incident.open:
-            pause = work.policy(incident).severity(incident.severity).acknowledge
-            until = work.policy(incident).calendar(incident.calendar).add(work.now, pause)
-            keys = [(row.integration, row.dedup_key) for row in taken]
-            work.record(incident, f.SenderAcknowledged(keys, until))
+def clear(work: Work, target: str, keys: list[tuple[str, str]], how: str) -> None:
+    """Alerts of an incident ended; one that has ended itself is told too, so that what it knows is true if it opens again.
+
+    The last alert of a test ends the test.
+    """
+    incident = work.load(target)
+    work.record(incident, f.AlertsCleared(keys, how))
+    if incident.open and incident.series == TEST and not incident.firing:
+        work.record(
+            incident, f.StatusChanged(incident.status, "resolved", "the test is over", by_person=False)
+        )
 
 
-def _expiry(work: Work, rows) -> None:  # type: ignore[no-untyped-def]
+def pause_until(work: Work, incident: Incident) -> Instant:
+    """Until when a sender's acknowledge pauses escalation: one acknowledge time, the short one while all is only proposed."""
+    policy = work.policy(incident)
+    whole = policy.calendar(incident.calendar).add(work.now, policy.severity(incident.severity).acknowledge)
+    running = [duty for duty in duties(incident, policy) if duty.rule == "acknowledge"]
+    return min([whole, *(work.now + duty.due - duty.start for duty in running)])
+
+
+def _expiry(work: Work, rows: Sequence[AlertRow]) -> None:
     ends = [row.ends_at for row in rows if row.ends_at and row.status == "firing"]
     if ends:
         timer = work.tx.timer("expiry", "alerts")
@@ -105,28 +184,51 @@ def _expiry(work: Work, rows) -> None:  # type: ignore[no-untyped-def]
             work.tx.set_timer("expiry", "alerts", min(ends))
 
 
-def _arrive(work: Work, target: str, arrivals: list[Arrival]) -> None:
-    """One fact for a batch that joins; a higher severity of its own raises, and never the other way."""
+def _arrive(work: Work, target: str, arrivals: list[Arrival]) -> bool:
+    """One fact for a batch that joins; a higher severity of its own raises, and never the other way.
+
+    Answers whether the incident is restricted then. What one of its own alerts says can make it so.
+    """
     incident = work.load(target)
-    if incident.status == "resolved":
-        reason = f"an alert fired: {arrivals[0].alert.summary[:200]}"
-        work.record(incident, f.Reopened(reason, False, work.now - incident.resolved_at))
-    joined = [reference(one.row, one.alert, one.policy) for one in arrivals if one.how == "joined"]
-    refired = [reference(one.row, one.alert, one.policy) for one in arrivals if one.how == "refired"]
+    if not incident.open:
+        word = "still fires" if arrivals[0].how == "lingers" else "fired"
+        reason = f"an alert {word}: {arrivals[0].alert.summary[:200]}"
+        ended = incident.resolved_at or incident.closed_at
+        work.record(incident, f.Reopened(reason, False, work.now - ended))
+    kind = next((one.kind for one in arrivals if one.kind.restricted and not incident.restricted), None)
+    if kind is not None:
+        work.record(incident, f.TypeSet(kind.name, kind.subtype, kind.reason, True))
+    raising = [one for one in arrivals if _raises(incident, one)]
+    joined = [_reference(work, one) for one in arrivals if one.how == "joined"]
+    refired = [_reference(work, one) for one in arrivals if one.how in ("refired", "lingers")]
     if joined:
         work.record(incident, f.AlertsAttached(joined, "same group", []))
     if refired:
         work.record(incident, f.AlertsRefired(refired))
-    worst = min(
-        (one.proposal for one in arrivals), key=lambda proposal: ALL_SEVERITIES.index(proposal.severity)
-    )
-    if worst.rule and worse(worst.severity, incident.severity):
+    if raising:
+        worst = min(raising, key=lambda one: ALL_SEVERITIES.index(one.proposal.severity)).proposal
         work.record(
             incident,
             f.SeverityChanged(
                 incident.severity, worst.severity, "raised", worst.reason, "proposed", worst.rule
             ),
         )
+    return incident.restricted
+
+
+def _raises(incident: Incident, arrival: Arrival) -> bool:
+    """Whether it is worse than the incident. One that comes and goes raises no second time what a person has settled since."""
+    proposed = arrival.proposal.severity
+    if not worse(proposed, incident.severity):
+        return False
+    known = incident.alerts.get(alert_key(arrival.row.integration, arrival.row.dedup_key))
+    if arrival.how not in ("refired", "lingers") or known is None or not known.ref.proposed:
+        return True
+    return not incident.confirmed_at or worse(proposed, known.ref.proposed)
+
+
+def _reference(work: Work, arrival: Arrival) -> f.AlertRef:
+    return reference(work, arrival.row, arrival.alert, arrival.policy, arrival.proposal)
 
 
 def release(work: Work, rules: Rules, limit: int = 1000) -> int:
@@ -157,12 +259,25 @@ def release(work: Work, rules: Rules, limit: int = 1000) -> int:
 
 
 def _release(work: Work, rules: Rules, integration: Integration, rows: list[AlertRow]) -> int:
-    placing = Placing(work, integration, rules)
+    batch = Batch(work, integration, rules)
     for row in rows:
-        placing.place(alert_from(row), row, "refired" if row.incident else "opened", hold=False)
-    _tell(work, placing, {}, {})
-    work.tx.put_alerts(rows)
-    return sum(1 for row in rows if row.state not in QUIET)
+        try:
+            alert = alert_from(row)
+        except UNREADABLE as error:
+            log.error(
+                "an alert cannot be read",
+                integration=row.integration,
+                key=row.dedup_key,
+                error=str(error)[:500],
+            )
+            arm_quiet(work, work.now + AGAIN)
+            continue
+        batch.touched[row.dedup_key] = row
+        batch.placing.place(alert, row, "refired" if row.incident else "opened", hold=False)
+    batch.tell()
+    released = list(batch.touched.values())
+    work.tx.put_alerts(released)
+    return sum(1 for row in released if row.state not in QUIET)
 
 
 def integration_of(reader: Reader, integration_id: str) -> Integration:
@@ -192,27 +307,35 @@ def keep_changes(work: Work, integration: Integration, changes: Sequence[Change]
 
 
 def expire(work: Work, limit: int = 500) -> int:
-    """Alerts that were not sent again by their end count as cleared; answers how many."""
+    """Alerts that were not sent again by their end count as cleared; answers how many.
+
+    Those of an incident that cannot be read stay as they are and are looked at again soon, so that they hold up no others.
+    """
     rows = work.tx.alerts_ending(work.now, limit)
-    by_incident: dict[str, list[tuple[str, str]]] = {}
+    told: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    can_be_read = {
+        target: readable(work, target) is not None for target in {row.incident for row in rows} if target
+    }
     for row in rows:
-        row.status, row.cleared_at, row.ends_at = "expired", work.now, 0
-        row.reason = "it was not sent again in time"
+        if not can_be_read.get(row.incident, True):
+            row.ends_at = work.now + AGAIN
+            continue
+        resolved = row.state == ENDING
+        row.status, row.cleared_at, row.ends_at = "resolved" if resolved else "expired", work.now, 0
+        row.reason = "the source resolved it" if resolved else "it was not sent again in time"
         if row.incident:
-            by_incident.setdefault(row.incident, []).append((row.integration, row.dedup_key))
+            told.setdefault((row.incident, row.status), []).append((row.integration, row.dedup_key))
     if rows:
         work.tx.put_alerts(rows)
-    for target, keys in by_incident.items():
-        incident = work.load(target)
-        if incident.open:
-            work.record(incident, f.AlertsCleared(keys, "expired"))
+    for (target, how), keys in told.items():
+        clear(work, target, keys, how)
     work.flush()
     later = work.tx.alerts_ending(2**62, 1)
     work.tx.set_timer("expiry", "alerts", later[0].ends_at if later else None)
     return len(rows)
 
 
-def rules_of(tx) -> Rules:  # type: ignore[no-untyped-def]
+def rules_of(tx: Reader) -> Rules:
     """The routing records as they stand."""
     return Rules(
         [decode(row.body, Route) for row in tx.records("route")],

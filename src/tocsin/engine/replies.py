@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tocsin.catalogue.people import Person
 from tocsin.engine import commands as c
-from tocsin.engine import desk
+from tocsin.engine import desk, links
 from tocsin.engine.delivery import listed_key
-from tocsin.engine.work import find_row, read_incident
+from tocsin.engine.sending import paged_key
 from tocsin.identity.principals import person_principal
 from tocsin.incidents import facts as f
 from tocsin.incidents.incident import Incident
@@ -89,8 +89,8 @@ def _take(engine: Engine, person: Person, references: list[str], verb: str, via:
     def work(tx: Transaction) -> list[Incident]:
         done = []
         for reference in references:
-            incident = read_incident(tx, find_row(tx, reference))
-            if incident.open:
+            incident = links.find(tx, reference)
+            if incident.open and incident not in done:
                 unit = engine.work(tx, Actor(principal.id, via))
                 desk.take(unit, principal, command(incident.id))
                 done.append(incident)
@@ -132,7 +132,7 @@ def delivered(engine: Engine, reply: Reply) -> bool:
         if reply.state == "failed" and contact in incident.failed.get(person, []):
             return False
         if reply.state == "failed":
-            tx.put_meta(f"paged/{person}", None)
+            tx.put_meta(paged_key(person, channel), None)
         unit.record(
             incident,
             f.Delivery(

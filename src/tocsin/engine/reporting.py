@@ -15,7 +15,7 @@ from tocsin.incidents import facts as f
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.errors import Unusable
 from tocsin.kernel.randomness import token
-from tocsin.policy.severity import propose
+from tocsin.policy.severity import kind_of, propose
 
 HOW = ("user_report", "ticket", "social_media", "direct_contact")
 
@@ -63,18 +63,22 @@ def report(desk: Desk, change: c.Report) -> Answer:
         raise Unusable(f"there is no service {change.service[:60]!r}", "service")
     work = desk.work("report" if by_key else "web")
     policy, policy_hash = work.current_policy()
-    proposal = propose(policy, {"summary": f"{title} {summary}", "service": service.id if service else ""})
+    facts = {"summary": f"{title} {summary}", "service": service.id if service else ""}
+    proposal = propose(policy, facts)
+    kind = kind_of(policy, facts, proposal)
     who = text_of(change.who, "who", 200)
     incident = work.create(
         f.Declared(
             number=work.tx.next_number("INC"), series="INC", title=title, severity=proposal.severity,
-            severity_state="proposed", reason=proposal.reason, policy=policy_hash, rule=proposal.rule or "",
-            kind=next(iter(policy.types)), summary="\n".join(filter(None, [summary, f"Reported for: {who}" if who else ""])),
+            severity_state="proposed", reason=proposal.said, policy=policy_hash, rule=proposal.rule or "",
+            kind=kind.name, restricted=kind.restricted, summary="\n".join(filter(None, [summary, f"Reported for: {who}" if who else ""])),
             by=desk.principal.person or desk.principal.id, detected_how=change.detected_how,
             detected_by=who or desk.principal.person or desk.principal.id, services=[service.id] if service else [],
             calendar=desk.directory.calendar_of(service.id) if service else "",
         )
     )  # fmt: skip
+    if kind.restricted and desk.principal.person:
+        work.record(incident, f.MembersAdded([desk.principal.person], "reported it"))
     work.flush()
     return {
         "id": incident.id, "number": incident.name, "severity": incident.severity, "reason": incident.severity_reason,

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tocsin.alerts.expressions import Budget
 from tocsin.alerts.matchers import all_match
 from tocsin.alerts.shape import AlertBody
 from tocsin.alerts.silences import Maintenance, Silence, check_maintenance, check_silence
@@ -125,4 +126,5 @@ def hidden(reader: Reader, *, restricted: bool = False, limit: int = 200) -> lis
 def covered(reader: Reader, silence: Silence, limit: int = 1000) -> list[AlertRow]:
     """The firing alerts that a silence would cover, to be shown before it is asked for."""
     rows = reader.alerts(integration=silence.integration or None, status="firing", limit=limit)
-    return [row for row in rows if all_match(silence.matchers, decode(row.body, AlertBody).labels)]
+    budget = Budget()
+    return [row for row in rows if all_match(silence.matchers, decode(row.body, AlertBody).labels, budget)]

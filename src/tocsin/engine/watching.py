@@ -48,9 +48,12 @@ BEAT = 5 * SECOND
 STALE = 45 * SECOND
 """a row this old, without a goodbye, means that its process is gone or stuck"""
 GAP = 5 * MINUTE
-"""a silence longer than this is an incident"""
+"""a silence longer than this is an incident; a shorter one is forgiven and no more"""
+GAP_RULE = "a gap in Tocsin's own work"
 TOLERANCE = 2 * SECOND
-"""how far the wall clock may stray from what really went by between two looks"""
+"""how far the wall clock may stray from what really went by between two looks, and a beat from its time"""
+KEPT_TIMES = 200
+"""periods without ears that are remembered, for heartbeats that come rarely"""
 KEPT_STEPS = 20
 LATE = 2 * MINUTE
 """lateness beyond this stops the ping to the outside watchdog and shows as a banner"""
@@ -92,12 +95,15 @@ class ClockStep(msgspec.Struct):
 
 
 class Deaf(msgspec.Struct):
-    """The last gap, so that it is declared once and forgiven once. ``end`` is 0 until it is declared."""
+    """What nobody heard. ``start``, ``end``, ``incident``: the last gap that was declared. ``times``: every period in which
+    nothing could be received, up to ``forgiven``, so that each is forgiven once.
+    """
 
-    start: Instant
-    end: Instant
+    start: Instant = 0
+    end: Instant = 0
     forgiven: Instant = 0
     incident: str = ""
+    times: list[tuple[Instant, Instant]] = []
 
 
 def processes(reader: Reader) -> list[Alive]:
@@ -183,22 +189,23 @@ class Watch:
         if self._last is None:
             self._step_while_away(tx, before, now, steady)
         deaf = self._read_deaf(tx)
+        known = encode(deaf)
         for role in ROLES[self.kind]:
             silence = self._silence(before, role, now, steady)
-            if silence > GAP and not (deaf and deaf.end >= now - silence):
-                deaf = self._declare(unit, role, now - silence, now)
+            if silence > GAP and deaf.end < now - silence:
+                self._declare(unit, deaf, role, now - silence, now)
         silence = self._silence(before, "receive", now, steady)
-        if silence > GAP:
-            deaf = self._forgive(unit, deaf, now - silence, now)
-        if deaf:
+        if silence > BEAT + TOLERANCE:
+            self._forgive(unit, deaf, now - silence, now)
+        if encode(deaf) != known:
             tx.put_meta("deaf", encode(deaf))
         self._missing(unit, [row for row in rows if row.process != self.process], own, now)
         unit.flush()
 
     @staticmethod
-    def _read_deaf(tx: Transaction) -> Deaf | None:
+    def _read_deaf(tx: Transaction) -> Deaf:
         body = tx.meta("deaf")
-        return decode(body, Deaf) if body else None
+        return decode(body, Deaf) if body else Deaf()
 
     # the clock
 
@@ -227,7 +234,8 @@ class Watch:
 
     # the gap
 
-    def _declare(self, unit: Work, role: str, start: Instant, end: Instant) -> Deaf:
+    def _declare(self, unit: Work, deaf: Deaf, role: str, start: Instant, end: Instant) -> None:
+        """An incident of its own. Where no rule knows it, it is a P3 by this rule: its clocks are those of a P3."""
         directory = unit.directory
         zone = zone_of(directory.settings.zone)
         what = "deaf" if role == "receive" or self.kind == "serve" else "unable to page"
@@ -240,7 +248,7 @@ class Watch:
         incident = unit.create(
             f.Declared(
                 number=unit.tx.next_number("INC"), series="INC", title=title, severity=severity, severity_state="proposed",
-                reason=proposal.reason if proposal.rule else "a gap in Tocsin's own work", policy=digest, rule=proposal.rule or "",
+                reason=proposal.reason if proposal.rule else GAP_RULE, policy=digest, rule=proposal.rule or GAP_RULE,
                 kind=next(iter(policy.types)), by="machine", detected_how="monitor", detected_by=OURSELVES.name,
                 summary=f"For {humanize(end - start)} ({to_iso(start)} to {to_iso(end)}) no process of Tocsin did its work. "
                 + ("Nothing could be received: " if what == "deaf" else "Alerts were taken, but nobody was paged: ")
@@ -249,15 +257,17 @@ class Watch:
             )
         )  # fmt: skip
         log.warning("a gap", what=what, start=to_iso(start), end=to_iso(end), incident=incident.name)
-        return Deaf(start, end, 0, incident.id)
+        deaf.start, deaf.end, deaf.incident = start, end, incident.id
 
-    def _forgive(self, unit: Work, deaf: Deaf | None, start: Instant, end: Instant) -> Deaf:
+    def _forgive(self, unit: Work, deaf: Deaf, start: Instant, end: Instant) -> None:
         """Alerts and heartbeats get back the time in which they could not have been heard."""
-        deaf = deaf or Deaf(start, 0)
         start = max(start, deaf.forgiven)
-        deaf.forgiven = end
         if end <= start:
-            return deaf
+            return
+        goes_on = bool(deaf.times) and deaf.times[-1][1] == start  # a worker beside it forgives bit by bit
+        begun = deaf.times.pop()[0] if goes_on else start
+        deaf.times = [*deaf.times, (begun, end)][-KEPT_TIMES:]
+        deaf.forgiven = end
         after: tuple[str, str] | None = None
         while rows := unit.tx.alerts(status="firing", after=after, limit=1000):
             after = (rows[-1].integration, rows[-1].dedup_key)
@@ -271,7 +281,6 @@ class Watch:
                 timer = unit.tx.timer("heartbeat", row.id)
                 if timer is not None:
                     unit.tx.set_timer("heartbeat", row.id, timer.due_at + end - start)
-        return deaf
 
     # the others
 
@@ -322,7 +331,7 @@ def _follow(tx: Transaction, rows: list[Alive], now: Instant, step: int) -> list
 
 
 class Heartbeat:
-    """The ping to an outside watchdog: once a minute while nothing is late. Its silence is the outside's alarm.
+    """The ping to an outside watchdog: once a minute while nothing is late or set aside. Its silence is the outside's alarm.
 
     ``ping`` sends it; it raises :class:`DeliveryFailed`, which is logged and shown by ``failure``.
     """
@@ -347,7 +356,8 @@ class Heartbeat:
 
     def beat(self) -> bool:
         """Pings unless something is late; answers whether it did."""
-        if max(self.engine.lateness()) > LATE or self.engine.store.read(lambda r: r.meta("held")) is not None:
+        late = max(self.engine.lateness()) > LATE or bool(self.engine.poisoned)
+        if late or self.engine.store.read(lambda r: r.meta("held")) is not None:
             log.warning("the outside watchdog is not pinged", why=self.engine.lateness_banner())
             return False
         try:

@@ -14,20 +14,21 @@ import msgspec
 
 from tocsin.alerts.shape import Parsed
 from tocsin.alerts.silences import Silence
-from tocsin.engine import heartbeats, silencing
+from tocsin.engine import heartbeats, receiving, silencing
 from tocsin.engine.engine import Engine
 from tocsin.engine.receiving import Integration, Outcome
 from tocsin.engine.work import Work
 from tocsin.identity.tokens import key_hash
 from tocsin.identity.vault import unseal
+from tocsin.incidents.timeline import line
 from tocsin.intake.alertmanager_api import already_over, ended, parse_silence, settle, silence_id
 from tocsin.intake.heartbeat import Overdue
 from tocsin.intake.limits import MAX_KEPT_BODY
 from tocsin.intake.sources import SOURCES, Source
-from tocsin.kernel.clock import SECOND, Instant
+from tocsin.kernel.clock import MINUTE, SECOND, Instant
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, Forbidden, NotFound, Refused, Unauthenticated, Unusable
-from tocsin.kernel.facts import Actor
+from tocsin.kernel.facts import Actor, Stream
 from tocsin.kernel.ports import AlertRow, Reader, RequestRow, Transaction
 from tocsin.kernel.randomness import ulid
 from tocsin.kernel.redact import MASK, mask
@@ -37,9 +38,14 @@ KEPT_REQUESTS = 50
 """requests of an integration that its owner can look at"""
 KEPT_ACCEPTED_BODY = 16 * 1024
 """bytes kept of the body of an accepted request; its alerts are kept in full anyway"""
+SHOWN_BODY = 16 * 1024
+"""bytes of a kept body that are shown"""
 MOST_SILENCES = 1000
 """silences one integration may have that have not ended"""
 PAGE = 1000
+TEST_LASTS = 4 * MINUTE
+"""a test that pages ends by itself, before an escalation would take its second step"""
+STEPS = ("paged", "told", "step_skipped", "nobody_reachable")
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -51,7 +57,10 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class Came(msgspec.Struct, frozen=True):
-    """What is worth keeping of a request. ``key`` is taken out of the body before that is kept."""
+    """What is worth keeping of a request. ``key`` is taken out of the body before that is kept.
+
+    ``body`` and ``headers`` are shown to owners alone; private notes of the parser stand above the headers.
+    """
 
     body: bytes = b""
     headers: str = ""
@@ -70,12 +79,22 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Tested(msgspec.Struct, frozen=True):
-    """What became of a test: the outcome of each alert with its reason, and what the parser noted."""
+    """What became of a test: the outcome of each alert with its reason, and what the parser noted.
+
+    ``paged``: whether an incident marked TEST opened; else it was a rehearsal of which nothing is kept.
+    """
 
     outcomes: list[Outcome]
     notes: list[str] = []
     paged: bool = False
-    """whether the alert still fires; else it was cleared in the same breath, before a page could leave"""
+
+
+class Rehearsed(Exception):
+    """Ends the transaction of a rehearsal, so that nothing of it is kept."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__("a rehearsal")
+        self.outcomes = outcomes
 
 
 class Sampler:
@@ -114,16 +133,27 @@ class WaysIn:
 
     def find(self, key: str) -> Admitted:
         """The integration of a key; raises :class:`Unauthenticated`."""
-        digest = key_hash(key, self.engine.secret)
+        return self._find(key_hash(key, self.engine.secret))
 
+    def _find(self, digest: str) -> Admitted:
         def read(reader: Reader) -> Admitted:
             mark, row = reader.mark("records"), reader.record_by("integration", digest)
             if row is None:
                 raise Unauthenticated(UNKNOWN)
             return Admitted(decode(row.body, Integration), digest, mark)
 
+        self._known.pop(digest, None)
         found = self._known[digest] = self.engine.store.read(read)
         return found
+
+    def fresh(self, admitted: Admitted) -> Admitted:
+        """The integration as it stands now, where its settings matter before the transaction (its mapping).
+
+        Raises :class:`Unauthenticated` where its key was taken away.
+        """
+        if self.engine.store.read(lambda r: r.mark("records")) == admitted.mark:
+            return admitted
+        return self._find(admitted.digest)
 
     def current(self, reader: Reader, admitted: Admitted) -> Integration:
         """The integration as it stands in this transaction; raises :class:`Unauthenticated` where its key was taken away."""
@@ -144,7 +174,9 @@ class WaysIn:
     ) -> Future[list[Outcome]]:
         """Takes what a body held; done once it is on disk. Raises :class:`Busy` when the store's queue is full."""
         now = self.engine.clock.now()
-        keep = self._accepted.allows(admitted.integration.id, now)
+        keep = self._accepted.allows(admitted.integration.id, now) or bool(parsed.private)
+        if parsed.private:
+            came = Came(came.body, "\n".join([*parsed.private, came.headers]), came.key)
 
         def work(tx: Transaction) -> list[Outcome]:
             integration = self.current(tx, admitted)
@@ -298,7 +330,7 @@ class WaysIn:
         rows = self.engine.store.read(lambda r: r.requests(integration, limit))
         return [
             Kept(
-                row.received_at, row.status, row.reason, mask(bytes(row.body).decode("utf-8", "replace")), row.headers, row.id
+                row.received_at, row.status, row.reason, mask(bytes(row.body[:SHOWN_BODY]).decode("utf-8", "replace")), row.headers, row.id
             )
             for row in rows
         ]  # fmt: skip
@@ -318,30 +350,60 @@ class WaysIn:
         return source_of(integration).snippet(self.engine.public_url, self.key(integration))
 
     def send_test(self, id: str, *, page: bool = False) -> Tested:
-        """Sends the integration's own test body the way a sender's would go, and says what became of it.
+        """Takes the integration's own test body the way a sender's would go, and says what came of it, and whom that pages.
 
-        Without ``page`` the alert is cleared in the same breath, so that nobody is woken; with it, the alert goes on
-        firing until it expires or is resolved. Raises :class:`NotFound`, or what the parser raises.
+        Without ``page`` it is a rehearsal: all of it is decided and nothing is kept, so that it can reach nobody. With it, an
+        incident marked TEST opens and pages; no real alert ever joins it, and it ends after ``TEST_LASTS``. Neither counts as
+        a sign of life of the sender. Raises :class:`NotFound`, or what the parser raises.
         """
         row = self.engine.store.read(lambda r: r.record("integration", id))
         if row is None:
             raise NotFound("there is no such integration")
         integration: Integration = decode(row.body, Integration)
-        admitted = Admitted(integration, row.lookup, -1)
-        source = source_of(integration)
-        if source.kind == "heartbeat":
-            found = self.beat(admitted, Came(b"a test")).result()
-            return Tested([Outcome("", "beat", found.reason)])
-        key = self.key(integration) if integration.sealed_key else "KEY"
-        body = source.sample(self.engine.clock.now(), key)
-        parsed = source.parse(body, self.engine.clock.now(), integration.mapping)
-        if not page:
-            parsed.alerts += [
-                msgspec.structs.replace(one, action="resolve", source_at=0) for one in parsed.alerts
+        now = self.engine.clock.now()
+        mark = f"test {ulid(self.engine.randomness, now)}"
+        came, parsed = self._test_of(integration, mark, now)
+
+        def work(tx: Transaction) -> list[Outcome]:
+            unit = self._unit(tx, integration)
+            outcomes = receiving.receive(unit, integration, parsed.alerts, self.engine.rules(tx), mark)
+            for outcome in outcomes:
+                outcome.reason = "; ".join([outcome.reason, *self._steps(unit, outcome.incident)])
+            if not page:
+                raise Rehearsed(outcomes)
+            return outcomes
+
+        try:
+            outcomes = self.engine.store.write(work)
+        except Rehearsed as rehearsal:
+            outcomes = [
+                msgspec.structs.replace(one, event="rehearsed", incident="") for one in rehearsal.outcomes
             ]
-        parsed.notes.append("a test that was sent from Tocsin's own page")
-        outcomes = self.receive(admitted, parsed, Came(body, "", key)).result()
+            parsed.notes.append("this was a rehearsal: nobody was told, and nothing of it was kept")
+        kept = self._row(id, 202, f"a test: {said(parsed, outcomes)}", came, KEPT_ACCEPTED_BODY)
+        self.engine.store.write(lambda tx: tx.put_request(kept, KEPT_REQUESTS))
         return Tested(outcomes, parsed.notes, page)
+
+    def _test_of(self, integration: Integration, mark: str, now: Instant) -> tuple[Came, Parsed]:
+        """The test body of an integration, and its alerts under keys of their own; of a heartbeat, its silence."""
+        source = source_of(integration)
+        if source.kind == heartbeats.KIND:
+            body, parsed = b"a test", Parsed([heartbeats.rehearsed(integration, now)])
+            key = ""
+        else:
+            key = self.key(integration) if integration.sealed_key else "KEY"
+            body = source.sample(now, key)
+            parsed = source.parse(body, now, integration.mapping)
+        for index, alert in enumerate(parsed.alerts):
+            alert.action, alert.dedup_key = "trigger", f"{mark}/{index}"
+            alert.source_at, alert.ends_at = 0, now + TEST_LASTS
+        return Came(body, "", key), parsed
+
+    def _steps(self, unit: Work, incident: str) -> list[str]:
+        """Whom what was just decided pages and tells, as the timeline has it, with the reasons."""
+        names = {one.id: one.name for one in unit.directory.people.values()}
+        facts = unit.tx.facts(Stream("incident", incident)) if incident else []
+        return [line(fact, names).text for fact in facts if fact.type in STEPS]
 
 
 def source_of(integration: Integration) -> Source:

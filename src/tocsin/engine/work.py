@@ -240,7 +240,7 @@ def search_text(incident: Incident) -> str:
 def find_row(reader: Reader, reference: str) -> StreamRow:
     """The stream row of an id or a number; raises :class:`NotFound`."""
     series, dash, number = reference.upper().rpartition("-")
-    if number.isdigit() and len(number) < 18 and (dash or reference.isdigit()):
+    if number.isascii() and number.isdigit() and len(number) < 18 and (dash or reference.isdigit()):
         row = reader.stream_by_number(series or "INC", int(number))
     else:
         row = reader.stream(Stream("incident", reference))

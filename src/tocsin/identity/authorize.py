@@ -24,7 +24,7 @@ SYSTEM = "Tocsin itself"
 
 # who may                verbs (a trailing * stands for anything)                          scope of a token
 TABLE: tuple[tuple[str, str, str], ...] = (
-    (EVERYBODY, "view subscribe verify", "read"),
+    (EVERYBODY, "view subscribe verify export", "read"),
     (EVERYBODY, "report", "respond"),
     (EVERYBODY, "own_profile own_contacts own_leave own_tokens own_sessions", "configure"),
     (RESPONDER, "declare open acknowledge decline confirm_severity raise_severity join page notify", "respond"),
@@ -42,7 +42,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (HAND_OVER, "hand_over_command", "respond"),
     (WATCH, "silence_p1", "silence"),
     (OWNER, "configure configure_* policy_apply policy_adopt schedules services_edit integrations", "configure"),
-    (OWNER, "people people_* contacts leave tokens sessions redact unrestrict export seal release_held", "admin"),
+    (OWNER, "people people_* contacts leave tokens sessions redact unrestrict seal release_held", "admin"),
     (INTEGRATION, "intake alert change heartbeat reply", "intake"),
     (SYSTEM, "auto_* lapse miss escalate deliver expire attach detach open page notify propose_severity reopen war_room view", "respond"),
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
@@ -13,6 +15,8 @@ MAXIMUM_LENGTH = 1024
 """Longer input is refused before it costs any hashing."""
 
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+_few = threading.BoundedSemaphore(4)
+"""how many are hashed together: each takes 64 MiB"""
 
 
 def check_password(password: str, *, login: str = "") -> None:
@@ -41,7 +45,8 @@ def check_password(password: str, *, login: str = "") -> None:
 def hash_password(password: str, *, login: str = "") -> str:
     """The Argon2id hash to store; raises :class:`Unusable` as :func:`check_password` does. Takes some tens of ms."""
     check_password(password, login=login)
-    return _hasher.hash(password)
+    with _few:
+        return _hasher.hash(password)
 
 
 def verify_password(stored: str, password: str) -> bool:
@@ -49,7 +54,8 @@ def verify_password(stored: str, password: str) -> bool:
     if len(password) > MAXIMUM_LENGTH:
         return False
     try:
-        return _hasher.verify(stored, password)
+        with _few:
+            return _hasher.verify(stored, password)
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
 

@@ -9,7 +9,7 @@ A target is a name from the policy's chain (``on_call``, ``secondary``, ``engine
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -223,8 +223,8 @@ class Directory:
         ]
         return sorted(found, key=lambda pair: (pair[1].start, pair[0], pair[1].position))
 
-    def untested_on_call(self, at: Instant) -> list[Unreachable]:
-        """Everybody on call at ``at`` whom no tested interrupting channel can wake, each position once."""
+    def untested_on_call(self, at: Instant, kinds: Collection[str] | None = None) -> list[Unreachable]:
+        """Everybody on call at ``at`` whom no tested interrupting channel (of ``kinds``: those configured) can wake."""
         found = []
         for schedule in self.schedules.values():
             for position in ("primary", "secondary"):
@@ -232,8 +232,8 @@ class Directory:
                 if holder is None or self.off(holder, at):
                     continue
                 person = self.people[holder]
-                if not people_module.is_wakeable(person):
-                    sentence = f"a P1 will not wake {person.name} ({position} of {schedule.name}): {_missing_channel(person)}"
+                if not people_module.is_wakeable(person, kinds):
+                    sentence = f"a P1 will not wake {person.name} ({position} of {schedule.name}): {_missing_channel(person, kinds)}"
                     found.append(Unreachable(holder, schedule.id, position, sentence))
         return found
 
@@ -428,8 +428,13 @@ class Directory:
         )
 
 
-def _missing_channel(person: Person) -> str:
+def _missing_channel(person: Person, kinds: Collection[str] | None = None) -> str:
     waking = people_module.interrupting_contacts(person)
+    usable = [contact for contact in waking if kinds is None or contact.kind in kinds]
+    if waking and not usable:
+        named = " and ".join(dict.fromkeys(contact.kind for contact in waking))
+        return f"no {named} channel is configured here; set it up, or give another contact"
+    waking = tuple(usable)
     if waking:
         return f"{waking[0].label or waking[0].kind} was never tested; send a test page"
     if person.contacts:

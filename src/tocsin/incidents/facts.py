@@ -44,6 +44,10 @@ class AlertRef(msgspec.Struct, omit_defaults=True):
     runbook_url: str = ""
     dashboard_url: str = ""
     sender_url: str = ""
+    team: str = ""
+    """the team that answers for it, by the policy it was routed to or by its service"""
+    proposed: str = ""
+    """the severity that the rules proposed for it"""
 
 
 class Declared(Body):

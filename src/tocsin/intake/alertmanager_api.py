@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from tocsin.alerts.shape import Alert, Parsed, fit_details, fit_labels
 from tocsin.alerts.silences import Silence, check_silence, state_of
 from tocsin.intake.limits import MAX_ALERTS
 from tocsin.intake.prometheus import describe, fingerprint, usable_labels
-from tocsin.intake.reading import instant, json_object
+from tocsin.intake.reading import any_instant, instant, json_object
 from tocsin.kernel.clock import MINUTE, SECOND, Instant, to_iso
 from tocsin.kernel.codec import decode_foreign, encode
 from tocsin.kernel.errors import Unusable
@@ -92,7 +93,8 @@ def _alert(one: PostableAlert, where: str, now: Instant, timeout: int, notes: li
     starts, ends = _time(one.startsAt, where, "startsAt"), _time(one.endsAt, where, "endsAt")
     if ends and ends < starts:
         raise Unusable(
-            f"endsAt {one.endsAt} is before startsAt {one.startsAt}; correct one of them", f"{where}.endsAt"
+            f"endsAt {str(one.endsAt)[:60]} is before startsAt {str(one.startsAt)[:60]}; correct one of them",
+            f"{where}.endsAt",
         )
     resolved = 0 < ends <= now
     alert = Alert(
@@ -111,11 +113,11 @@ def _alert(one: PostableAlert, where: str, now: Instant, timeout: int, notes: li
     return alert
 
 
-def _time(text: str | None, where: str, name: str) -> Instant:
+def _time(text: str | None, where: str, name: str, read: Callable[[str], Instant] = instant) -> Instant:
     if not text:
         return 0
     try:
-        return instant(text)
+        return read(text)
     except Unusable as fault:
         raise Unusable(fault.sentence, f"{where}.{name}") from None
 
@@ -155,7 +157,7 @@ def parse_silence(body: bytes, now: Instant, *, integration: str, new_id: str) -
     replaces = posted.get("id") or ""
     if not isinstance(replaces, str):
         raise Unusable("id must be text: the id of the silence to change, or left out", "$.id")
-    times = [_time(posted[name], "$", name) for name in ("startsAt", "endsAt")]
+    times = [_time(posted[name], "$", name, any_instant) for name in ("startsAt", "endsAt")]
     annotations: Any = posted.get("annotations")
     annotations = {} if annotations is None else annotations
     if not isinstance(annotations, dict):

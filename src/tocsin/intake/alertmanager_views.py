@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin.alerts.expressions import compiled
+from tocsin.alerts.expressions import Budget, compiled
 from tocsin.alerts.matchers import Matcher, all_match, parse_matcher, to_json
 from tocsin.alerts.shape import AlertBody
 from tocsin.alerts.silences import Silence, silencing, state_of
@@ -22,6 +22,9 @@ from tocsin.kernel.ports import AlertRow
 
 RECEIVER = "tocsin"
 """The receiver that is named where no other is known."""
+
+MUTED = {"maintenance": "maintenance", "held": "it comes and goes"}
+"""state of a row → what keeps it quiet, besides silences"""
 
 _TRUE = {"true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"}
 _ORDER = {"active": 1, "pending": 2, "expired": 3}
@@ -40,6 +43,7 @@ class Query(msgspec.Struct):
     filter: list[Matcher] = []
     receiver: str = ""
     receiver_matchers: list[Matcher] = []
+    creator: str = ""
 
 
 def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
@@ -52,6 +56,8 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
             query.filter.append(_matcher(value, "filter"))
         elif name == "receiver_matchers":
             query.receiver_matchers.append(_matcher(value, "receiver_matchers"))
+        elif name == "creator":
+            query.creator = value
         elif name == "receiver":
             compiled(value)
             query.receiver = value
@@ -81,14 +87,23 @@ def gettable_alert(
     row: AlertRow, now: Instant, silences: Sequence[Silence], *, receiver: str = RECEIVER
 ) -> dict[str, Any]:
     """One alert as ``GET /api/v2/alerts`` shows it. The dedup key of this API's alerts is the fingerprint."""
-    return _shown(row, decode(row.body, AlertBody), now, silences, receiver)
+    return _shown(row, decode(row.body, AlertBody), now, silences, receiver, Budget())
 
 
 def _shown(
-    row: AlertRow, body: AlertBody, now: Instant, silences: Sequence[Silence], receiver: str
+    row: AlertRow, body: AlertBody, now: Instant, silences: Sequence[Silence], receiver: str, budget: Budget
 ) -> dict[str, Any]:
-    covering = [one.id for one in silencing(body.labels, silences, now, integration=row.integration)]
-    muted = ["maintenance"] if row.state == "maintenance" else []
+    """``silencedBy`` names silences that the integration can look up; what else keeps an alert quiet stands in ``mutedBy``.
+
+    Whether it is suppressed follows what really pages nobody: a silence that came after the page, or does not cover a P1,
+    hides nothing.
+    """
+    covering: list[str] = []
+    muted = [MUTED[row.state]] if row.state in MUTED else []
+    if row.state == "silenced":
+        found = silencing(body.labels, silences, now, integration=row.integration, budget=budget)
+        covering = [one.id for one in found if one.integration == row.integration]
+        muted = [] if covering else ["a silence in Tocsin"]
     annotations = body.details.get("annotations")
     shown = {
         "annotations": annotations if isinstance(annotations, dict) else {},
@@ -129,15 +144,16 @@ def _fitting(
 ) -> Iterable[tuple[AlertRow, dict[str, Any]]]:
     if not _hears(query, receiver):
         return
+    budget = Budget()
     for row in rows:
         if row.status != "firing" or 0 < row.ends_at < now:
             continue
         body = decode(row.body, AlertBody)
-        if not all_match(query.filter, body.labels):
+        if not all_match(query.filter, body.labels, budget):
             continue
-        shown = _shown(row, body, now, silences, receiver)
+        shown = _shown(row, body, now, silences, receiver, budget)
         active = shown["status"]["state"] == "active"
-        if (active and not query.active) or (shown["status"]["silencedBy"] and not query.silenced):
+        if (active and not query.active) or (row.state == "silenced" and not query.silenced):
             continue
         yield row, shown
 
@@ -204,7 +220,9 @@ def gettable_silences(silences: Iterable[Silence], now: Instant, query: Query) -
     found = [
         silence
         for silence in silences
-        if wanted[state_of(silence, now)] and set(query.filter) <= set(silence.matchers)
+        if wanted[state_of(silence, now)]
+        and set(query.filter) <= set(silence.matchers)
+        and query.creator in ("", silence.author)
     ]
     return [gettable_silence(silence, now) for silence in sorted(found, key=lambda one: _place(one, now))]
 

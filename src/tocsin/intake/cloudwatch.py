@@ -2,7 +2,8 @@
 
 Sources: https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html and
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html. The alarm is JSON in a text within
-the message. Signatures are not checked here: the key in the address is what admits the sender.
+the message. Signatures are not checked: the certificates they are checked with would have to be fetched from Amazon, and the
+way in fetches nothing. The key in the address is what admits the sender.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ _ACTIONS = {"ALARM": "trigger", "OK": "resolve", "INSUFFICIENT_DATA": ""}
 
 
 def parse(body: bytes) -> Parsed:
-    """One SNS message; raises :class:`Unusable`. The confirmation of a subscription is a note with the address to open."""
+    """One SNS message; raises :class:`Unusable`. The address that confirms a subscription is for owners, and kept whole."""
     message = json_object(body, "the SNS message")
     kind = text_of(message.get("Type"))
     parsed = Parsed()
     if kind in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-        parsed.notes.append(_confirmation(message, kind))
+        address = _amazons(message.get("SubscribeURL")) if kind == "SubscriptionConfirmation" else ""
+        parsed.notes.append(_confirmation(message, kind, address))
+        parsed.private += [f"open to confirm: {address}"] if address else []
         return parsed
     if kind == "Notification":
         text = message.get("Message")
@@ -59,14 +62,13 @@ def _amazons(value: Any) -> str:
     return address if parts.scheme == "https" and own and port in (None, 443) and not parts.username else ""
 
 
-def _confirmation(message: dict[str, Any], kind: str) -> str:
+def _confirmation(message: dict[str, Any], kind: str, address: str) -> str:
     topic = text_of(message.get("TopicArn"))[:200]
     if kind == "UnsubscribeConfirmation":
         return f"SNS ended the subscription to {topic}; alarms of that topic no longer arrive"
-    address = _amazons(message.get("SubscribeURL"))
     if not address:
         return f"SNS asks to confirm the subscription to {topic}, but its address is not Amazon's; it was left alone"
-    return f"SNS asks to confirm the subscription to {topic}: open {address}"
+    return f"SNS asks to confirm the subscription to {topic}: an owner finds the address to open with this request"
 
 
 def _alarm(alarm: dict[str, Any], parsed: Parsed) -> None:

@@ -5,11 +5,11 @@ Source: https://developer.pagerduty.com/docs/events-api-v2/overview/ and its pag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tocsin.alerts.shape import (
     MAX_KEY,
-    MAX_KEY_BYTES,
     MAX_NAME,
     MAX_SUMMARY,
     SEVERITIES,
@@ -21,10 +21,10 @@ from tocsin.alerts.shape import (
     fit_labels,
 )
 from tocsin.intake.limits import MAX_EVENT_BODY
-from tocsin.intake.reading import SERVICE_LABELS, add_link, first_label, text_of, url_of
-from tocsin.kernel.clock import parse_instant
+from tocsin.intake.reading import SERVICE_LABELS, add_link, first_label, moment, text_of, url_of
 from tocsin.kernel.codec import decode_foreign
-from tocsin.kernel.errors import Unusable, UnusableMany
+from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
+from tocsin.kernel.redact import shown
 
 VIA = "pagerduty-events-v2"
 ACTIONS = ("trigger", "acknowledge", "resolve")
@@ -33,7 +33,8 @@ ACTIONS = ("trigger", "acknowledge", "resolve")
 def parse_enqueue(body: bytes, notes: list[str] | None = None) -> tuple[str, Alert]:
     """(routing key, alert). Raises :class:`UnusableMany` with every fault found, or :class:`Unusable`.
 
-    A trigger may come without a dedup key: the caller gives it a new one. ``notes`` collects what was cut or left out.
+    A trigger may come without a dedup key: the caller gives it a new one. The key is as it was sent, to be echoed; the
+    caller makes it fit (:func:`~tocsin.alerts.shape.fit_key`). ``notes`` collects what was cut or left out.
     """
     notes = [] if notes is None else notes
     event = _object(body)
@@ -47,13 +48,8 @@ def parse_enqueue(body: bytes, notes: list[str] | None = None) -> tuple[str, Ale
             )
         )
     dedup_key = _text(event, "dedup_key", "", faults)
-    if len(dedup_key) > MAX_KEY or len(dedup_key.encode()) > MAX_KEY_BYTES:
-        faults.append(
-            Unusable(
-                f"'dedup_key' is longer than {MAX_KEY} characters or {MAX_KEY_BYTES} bytes; shorten it",
-                "dedup_key",
-            )
-        )
+    if len(dedup_key) > MAX_KEY:
+        faults.append(Unusable(f"'dedup_key' is longer than {MAX_KEY} characters; shorten it", "dedup_key"))
     if action in ("acknowledge", "resolve") and not dedup_key:
         faults.append(Unusable(f"'dedup_key' is missing; {action} needs the key of the alert", "dedup_key"))
     alert = Alert(action, dedup_key, via=VIA)
@@ -81,7 +77,7 @@ def parse_change(body: bytes, notes: list[str] | None = None) -> tuple[str, Chan
     change = Change(
         clip(summary, MAX_SUMMARY, "payload.summary", notes),
         clip(source, MAX_SUMMARY, "payload.source", notes),
-        at=_time(payload, "timestamp", faults),
+        at=moment(payload.get("timestamp"), "payload.timestamp", notes),
         labels=fit_labels(details, notes),
         links=_links(event, faults, notes),
         details=fit_details(details, notes),
@@ -103,13 +99,13 @@ def accepted(dedup_key: str | None) -> dict[str, Any]:
     return answer
 
 
-def refused(error: Unusable) -> dict[str, Any]:
-    """The body of a 400."""
-    faults = error.faults if isinstance(error, UnusableMany) else (error,)
+def refused(error: TocsinError) -> dict[str, Any]:
+    """The body of a 400, whatever was wrong: clients of the protocol know no other refusal."""
+    faults: Sequence[TocsinError] = error.faults if isinstance(error, UnusableMany) else (error,)
     return {
         "status": "invalid event",
         "message": "Event object is invalid",
-        "errors": [fault.sentence for fault in faults],
+        "errors": [shown(fault.sentence, 500) for fault in faults],
     }
 
 
@@ -136,23 +132,6 @@ def _text(
     return value
 
 
-def _time(holder: dict[str, Any], name: str, faults: list[Unusable]) -> int:
-    value = holder.get(name)
-    if value is None or value == "":
-        return 0
-    try:
-        if not isinstance(value, str):
-            raise Unusable("it is not a string")
-        if value[-1:] not in "zZ" and "+" not in value and value.count("-") < 3:
-            value += "Z"  # senders leave the zone out; the protocol's examples are in UTC
-        return max(0, parse_instant(value))
-    except Unusable as error:
-        faults.append(
-            Unusable(f"'payload.{name}' is not an ISO 8601 time: {error.sentence}", f"payload.{name}")
-        )
-        return 0
-
-
 def _details(payload: dict[str, Any]) -> dict[str, Any]:
     details = payload.get("custom_details")
     if details is None:
@@ -177,7 +156,7 @@ def _payload(payload: Any, alert: Alert, faults: list[Unusable], notes: list[str
                 "payload.severity",
             )
         )
-    alert.started_at = alert.source_at = _time(payload, "timestamp", faults)
+    alert.started_at = alert.source_at = moment(payload.get("timestamp"), "payload.timestamp", notes)
     details = _details(payload)
     plain = {name: _text(payload, name, "payload.", faults) for name in ("component", "group", "class")}
     own = {**plain, "severity": alert.severity, "source": alert.source}

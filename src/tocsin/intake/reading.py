@@ -12,13 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 from tocsin.alerts.shape import MAX_LINKS, MAX_URL, Link, clip
-from tocsin.kernel.clock import SECOND, Instant, parse_instant
+from tocsin.kernel.clock import LATEST, SECOND, Instant, parse_instant
 from tocsin.kernel.codec import decode_foreign
 from tocsin.kernel.errors import Unusable
-from tocsin.kernel.redact import mask
-
-LATEST = 4_102_444_800 * SECOND
-"""2100-01-01: a later time is a mistake (milliseconds read as seconds, a counter), not a moment."""
+from tocsin.kernel.redact import shown
 
 SERVICE_LABELS = ("service", "service_name", "service.name", "app", "application", "component")
 """Labels that name a service, the most telling first."""
@@ -26,6 +23,7 @@ SERVICE_LABELS = ("service", "service_name", "service.name", "app", "application
 SOURCE_LABELS = ("instance", "host", "hostname", "node", "pod", "source", "job", "namespace")
 """Labels that name the thing that is in trouble."""
 
+_CLOCK = re.compile(r"\d[tT ]\d")
 _ZONE = re.compile(r"(?:[zZ]|[+-]\d{2}(?::?\d{2})?)$")
 
 
@@ -38,12 +36,14 @@ def json_object(body: bytes, what: str = "the body") -> dict[str, Any]:
 
 
 @lru_cache(maxsize=8192)
-def instant(text: str) -> Instant:
+def any_instant(text: str) -> Instant:
     """RFC 3339 to an instant; times before 1970 (year 1 is Go's "not set") are 0. Raises :class:`Unusable`."""
-    try:
-        return max(0, parse_instant(text))
-    except OverflowError:
-        raise Unusable(f"{text[:60]!r} is not a time: write it like 2026-03-02T09:00:00Z") from None
+    return max(0, parse_instant(text))
+
+
+def instant(text: str) -> Instant:
+    """The same, and what lies beyond 2100 ("never") is the last moment before it."""
+    return min(any_instant(text), LATEST - 1)
 
 
 def moment(value: Any, where: str, notes: list[str] | None = None) -> Instant:
@@ -59,10 +59,10 @@ def moment(value: Any, where: str, notes: list[str] | None = None) -> Instant:
         if text.isascii() and text.isdigit() and len(text) <= 17:
             value = int(text)
         else:
-            if "T" in text.upper() and not _ZONE.search(text):
+            if _CLOCK.search(text[:64]) and not _ZONE.search(text[:64]):
                 text += "Z"
             try:
-                found = instant(text[:64])
+                found = any_instant(text[:64])
             except Unusable:
                 found = None
     if isinstance(value, int | float) and abs(value) < 10**15:
@@ -116,7 +116,7 @@ def add_link(links: list[Link], value: Any, text: str, notes: list[str] | None =
         if all(link.href != href for link in links):
             links.append(Link(href, clip(text, 200)))
     elif value and notes is not None:
-        notes.append(f"a link was left out: {mask(str(value))[:80]!r} is no http or https address")
+        notes.append(f"a link was left out: {shown(str(value), 80)!r} is no http or https address")
 
 
 def first_label(labels: Mapping[str, str], names: Sequence[str]) -> str:

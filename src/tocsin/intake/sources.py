@@ -30,7 +30,7 @@ class Source(msgspec.Struct, frozen=True):
     ``kind``: ``webhook`` (``POST /in/NAME/KEY``), ``pagerduty``, ``alertmanager`` (their own addresses) or ``heartbeat``.
     ``snippet(url, key)``: text to paste at the sender; ``url`` is the public address without a slash at its end.
     ``sample(now, key)``: a body that opens a harmless test alert. ``limit``: bytes a body may have. ``page``: its page in
-    ``docs/integrations``.
+    ``docs/integrations``. ``maps``: whether it reads a mapping.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Source(msgspec.Struct, frozen=True):
     sample: Callable[[Instant, str], bytes]
     limit: int = MAX_BODY
     page: str = ""
+    maps: bool = False
 
 
 TEST_SUMMARY = "Test of this integration; nothing is wrong"
@@ -198,7 +199,7 @@ SOURCES: dict[str, Source] = {
         Source("prometheus", "Prometheus and amtool (Alertmanager API v2)", "alertmanager", lambda body, now, mapping: alertmanager_api.parse_alerts(body, now), _api_snippet, _api_sample, MAX_BATCH_BODY, "prometheus"),
         Source("alertmanager", "Alertmanager webhook", "webhook", lambda body, now, mapping: alertmanager_webhook.parse(body), _webhook_snippet, _notification, MAX_BATCH_BODY, "alertmanager"),
         Source("grafana", "Grafana", "webhook", lambda body, now, mapping: grafana.parse(body), _grafana_snippet, _notification, MAX_BATCH_BODY, "grafana"),
-        Source("generic", "Any JSON, with a mapping", "webhook", lambda body, now, mapping: generic.parse(body, mapping), _generic_snippet, _generic_sample, MAX_BODY, "generic"),
+        Source("generic", "Any JSON, with a mapping", "webhook", lambda body, now, mapping: generic.parse(body, mapping), _generic_snippet, _generic_sample, MAX_BODY, "generic", True),
         Source("cloudwatch", "Amazon CloudWatch through SNS", "webhook", lambda body, now, mapping: cloudwatch.parse(body), _cloudwatch_snippet, _cloudwatch_sample, MAX_BODY, "cloudwatch"),
         Source("pingdom", "Pingdom", "webhook", lambda body, now, mapping: pingdom.parse(body), _pingdom_snippet, _pingdom_sample, MAX_BODY, "pingdom"),
         Source("heartbeat", "Heartbeat", "heartbeat", lambda body, now, mapping: Parsed(), _heartbeat_snippet, lambda now, key: b"", MAX_BODY, "heartbeat"),

@@ -24,6 +24,12 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 WEEK = 7 * DAY
 
+LATEST = 4_102_444_800 * SECOND
+"""2100-01-01: a later time is a mistake (milliseconds read as seconds, a counter, "never"), not a moment."""
+_FIRST = -62_135_510_400 * SECOND
+_LAST = 253_402_214_400 * SECOND - 1
+"""The second day of year 1 to the last but one of 9999: what a calendar can show in every zone."""
+
 
 class Clock(Protocol):
     """Whatever can say what time it is."""
@@ -127,15 +133,22 @@ def from_datetime(moment: datetime) -> Instant:
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds
 
 
+def check_instant(instant: Instant, where: str) -> Instant:
+    """``instant`` where it lies between 1970 and 2100, else :class:`Unusable`: what comes from outside goes through here."""
+    if not 0 <= instant < LATEST:
+        raise Unusable(f"{where} is not a moment between 1970 and 2100; correct it", where)
+    return instant
+
+
 def to_datetime(instant: Instant, zone: tzinfo = UTC) -> datetime:
-    """The aware datetime of ``instant`` in ``zone``."""
-    seconds, micros = divmod(instant, SECOND)
+    """The aware datetime of ``instant`` in ``zone``; the first or last one there is where no calendar reaches it."""
+    seconds, micros = divmod(min(max(instant, _FIRST), _LAST), SECOND)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros).astimezone(zone)
 
 
 def parse_instant(text: str) -> Instant:
     """Reads RFC 3339 (``2026-03-02T09:00:00Z``, with any fraction and offset); raises :class:`Unusable` with a hint."""
-    raw = text.strip()
+    raw = text[:200].strip()
     head, dot, tail = raw.partition(".")
     if dot:  # Go writes nine digits of fraction, datetime reads six
         digits = 0
@@ -145,7 +158,7 @@ def parse_instant(text: str) -> Instant:
     try:
         moment = datetime.fromisoformat(raw)
     except ValueError:
-        raise Unusable(f"{text!r} is not a time: write it like 2026-03-02T09:00:00Z") from None
+        raise Unusable(f"{text[:60]!r} is not a time: write it like 2026-03-02T09:00:00Z") from None
     try:
         return from_datetime(moment)
     except OverflowError:

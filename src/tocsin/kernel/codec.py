@@ -14,6 +14,9 @@ from tocsin.kernel.errors import Unusable
 
 T = TypeVar("T")
 
+MAX_DEPTH = 100
+"""objects and lists within each other that a stranger's document may have; more is no alert, and costs whoever walks it"""
+
 _canonical = msgspec.json.Encoder(order="sorted")
 _plain = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -40,8 +43,9 @@ def decode(data: bytes | str, type: type[T] | Any = None) -> Any:
 def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
     """Decodes JSON that somebody else sent.
 
-    Bad UTF-8, lone surrogates, too deep nesting, NUL characters and syntax errors all end in :class:`Unusable` with
-    the reason: msgspec raises three different errors for the first three, lets NUL pass, and PostgreSQL refuses it.
+    Bad UTF-8, lone surrogates, nesting deeper than ``MAX_DEPTH``, NUL characters and syntax errors all end in
+    :class:`Unusable` with the reason: msgspec raises three different errors for the first three, lets NUL pass, and
+    PostgreSQL refuses it.
     """
     try:
         value = _decoder.decode(data)
@@ -50,23 +54,45 @@ def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
     except (UnicodeDecodeError, UnicodeEncodeError):
         raise Unusable(f"{what} is not valid UTF-8. Send UTF-8 JSON.", "$") from None
     except RecursionError:
-        raise Unusable(f"{what} is nested too deeply. Send a flatter document.", "$") from None
+        raise _too_deep(what) from None
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        _refuse_depth(value, what)
     if b"\\u0000" in data or b"\x00" in data:
         _refuse_nul(value, "$", what)
     return value
 
 
+def _too_deep(what: str) -> Unusable:
+    return Unusable(f"{what} is nested more than {MAX_DEPTH} deep. Send a flatter document.", "$")
+
+
+def _refuse_depth(value: Any, what: str) -> None:
+    """Level by level, so that the depth of a document is never the depth of our own calls."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return
+    raise _too_deep(what)
+
+
 def _refuse_nul(value: Any, path: str, what: str) -> None:
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise Unusable(f"{what} has a NUL character at {path}. Remove it.", path)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_nul(key, path, what)
-            _refuse_nul(item, f"{path}.{key}", what)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_nul(item, f"{path}[{index}]", what)
+    waiting = [(value, path)]
+    while waiting:
+        value, path = waiting.pop()
+        if isinstance(value, str):
+            if "\x00" in value:
+                raise Unusable(f"{what} has a NUL character at {path[:200]}. Remove it.", path[:200])
+        elif isinstance(value, dict):
+            waiting += [(key, path) for key in value]
+            waiting += [(item, f"{path}.{key[:60]}") for key, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
 
 def _refuse_floats(value: Any, path: str) -> None:

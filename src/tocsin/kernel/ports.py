@@ -50,7 +50,8 @@ class AlertRow(msgspec.Struct):
     """One alert: mutable, keyed (integration, dedup_key), ``episode`` counts its firings.
 
     ``status``: ``firing``, ``resolved``, ``expired``. ``state`` of routing: ``attached``, ``held`` (flapping hold-off),
-    ``silenced``, ``maintenance``, ``logged`` (below what opens an incident), ``withdrawn``. ``ends_at`` is when it expires unless sent
+    ``silenced``, ``maintenance``, ``logged`` (below what opens an incident), ``withdrawn``, ``ending`` (its
+    source resolved it, and its incident could not be told yet). ``ends_at`` is when it expires unless sent
     again (0: never). ``body`` is the JSON of everything else the page shows (labels, links, details).
     """
 
@@ -219,7 +220,7 @@ class Reader(Protocol):
         """Firing alerts whose ``ends_at`` is set and not after ``until``, earliest first."""
         ...
 
-    def count_alerts(self, status: str = "firing") -> int: ...
+    def count_alerts(self, status: str = "firing", *, include_restricted: bool = True) -> int: ...
     def group(self, group_key: str) -> tuple[str, Instant, Instant] | None:
         """(incident id, opened_at, last_joined_at) of the open group, or None."""
         ...
@@ -248,8 +249,10 @@ class Reader(Protocol):
     ) -> list[OutboxRow]: ...
     def outbox_row(self, id: str) -> OutboxRow | None: ...
     def oldest_waiting(self, now: Instant) -> tuple[Instant | None, Instant | None]:
-        """(due_at of the oldest overdue timer, not_before of the oldest undelivered row); None where nothing is late."""
+        """(due_at of the oldest overdue timer, first due moment of the oldest undelivered row); None where nothing is late."""
         ...
+
+    def oldest_unreached(self, effect: str) -> Instant | None: ...
 
     # records and documents
     def record(self, kind: str, id: str) -> RecordRow | None: ...
@@ -332,8 +335,10 @@ class Transaction(Reader, Protocol):
         self, now: Instant, lease_until: Instant, token: str, limit: int, exclude_channels: Sequence[str] = ()
     ) -> list[OutboxRow]: ...
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool: ...
-    def retry_outbox(self, id: str, token: str, not_before: Instant, error: str) -> bool:
-        """Back to waiting, one attempt more; ``withdrawn`` where it was withdrawn while it was on its way."""
+    def retry_outbox(
+        self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True
+    ) -> bool:
+        """Back to waiting, one ``attempt`` more where it was one; ``withdrawn`` where it was withdrawn while it was on its way."""
         ...
 
     def withdraw_outbox(

@@ -248,21 +248,48 @@ class _Demand:
         self.kind, self.clock, self.service, self.within = kind, clock, service, within
         self.steps, self.lines, self.reaches, self.directory = steps, lines, reaches, directory
         self.maps = [clock.map(step.after) for step, _ in steps]
-        self._known: dict[tuple[object, ...], tuple[str, str] | None] = {}
-        self.moments = self._moments()
+        self._kept: dict[tuple[object, ...], tuple[str, str] | None] = {}
+        pairs = self._pairs()
+        self._last = max((taken for _, taken in pairs), default=-1) + 1
+        """steps from here on come too late to count"""
+        self._steady = all(
+            len(self._timely(at, taken, reach)[0]) == 1
+            for at, taken in pairs
+            for reach in self.reaches.shapes(steps[taken][1])
+        )
+        self.moments = self._moments(pairs)
 
-    def _moments(self) -> list[Instant]:
+    def _timely(self, at: int, taken: int, reach: Reach) -> tuple[list[Instant], list[bool]]:
+        return self.clock.timely(self.steps[at][0].after, reach, self.within)
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        """(whose time, which step): every step at its own time, and in place of the steps before it that may be empty,
+        as far as a page could then arrive in time.
+        """
+        found = []
+        for at in range(len(self.steps)):
+            for taken in range(at, len(self.steps)):
+                shapes = self.reaches.shapes(self.steps[taken][1])
+                if any(any(self._timely(at, taken, reach)[1]) for reach in shapes):
+                    found.append((at, taken))
+                if not self._may_be_empty(taken):
+                    break
+        return found
+
+    def _may_be_empty(self, index: int) -> bool:
+        targets = self.steps[index][0].targets
+        return all(any(not value.people for value in self.lines[target].values) for target in targets)
+
+    def _moments(self, pairs: list[tuple[int, int]]) -> list[Instant]:
         start, end = self.clock.start, self.clock.end
         found = {start}
-        for index, when in enumerate(self.maps):
-            # a step that comes early in place of an empty one is looked up at that one's time
-            names = {target for step, _ in self.steps[index:] for target in step.targets}
-            if self.steps[index][0].after == DIGEST:
+        for at, taken in pairs:
+            names = {target for step, _ in self.steps[at : taken + 1] for target in step.targets}
+            if self.steps[at][0].after == DIGEST:
                 names = set(self.lines)
-            found.update(when.since(edge) for name in names for edge in self.lines[name].starts)
-        for step, quiet in self.steps:
-            for reach in self.reaches.shapes(quiet):
-                found.update(self.clock.timely(step.after, reach, self.within)[0])
+            found.update(self.maps[at].since(edge) for name in names for edge in self.lines[name].starts)
+            for reach in self.reaches.shapes(self.steps[taken][1]):
+                found.update(self._timely(at, taken, reach)[0])
         return sorted(moment for moment in found if start <= moment < end)
 
     def trace(self, opened: Instant) -> list[Trace]:
@@ -291,15 +318,40 @@ class _Demand:
 
     def decide(self, opened: Instant) -> tuple[str, str] | None:
         """(person, provider) without whom nobody is reached in time, each empty where it is not needed; None: reached."""
-        taken = self.trace(opened)
+        walked: list[tuple[int, tuple[str, ...]]] = []
+        earlier: set[str] = set()
+        empty, governing, at = False, 0, opened
+        for number in range(self._last):
+            due = self.maps[number].line(opened)[0]
+            if not empty or due < at:
+                governing, at = number, due
+            step = self.steps[number][0]
+            if step.after == DIGEST:
+                people = self._one_up(step.targets[0], at, earlier)
+            else:
+                people = self._paged(number, at)
+            walked.append((governing, people))
+            earlier.update(people)
+            empty = not people
+        if not self._steady:
+            return self._missing(walked, opened)
+        key = tuple(walked)
+        if key not in self._kept:
+            self._kept[key] = self._missing(walked, opened)
+        return self._kept[key]
+
+    def _paged(self, number: int, at: Instant) -> tuple[str, ...]:
+        targets = self.steps[number][0].targets
+        if len(targets) == 1:
+            return self.lines[targets[0]].at(at).people
+        return paged(self.lines[target].at(at) for target in targets)
+
+    def _missing(self, walked: list[tuple[int, tuple[str, ...]]], opened: Instant) -> tuple[str, str] | None:
         arrivals: set[tuple[str, str]] = set()
-        governing = self.steps[0][0].after
-        for trace, (step, quiet) in zip(taken, self.steps, strict=True):
-            if not trace.pulled:
-                governing = step.after
-            for person in trace.people:
-                for reach in self.reaches.of(person, quiet):
-                    moments, answers = self.clock.timely(governing, reach, self.within)
+        for number, (governing, people) in enumerate(walked):
+            for person in people:
+                for reach in self.reaches.of(person, self.steps[number][1]):
+                    moments, answers = self._timely(governing, number, reach)
                     if answers[bisect_right(moments, opened) - 1]:
                         arrivals.add((person, reach.provider))
         return missing(arrivals)

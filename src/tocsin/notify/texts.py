@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,10 +12,19 @@ import msgspec
 from tocsin.kernel.clock import Instant, to_datetime
 
 SMS_LENGTH = 160
+FULL = 10
+"""incidents that a page tells in full; of the others, the milder ones, it gives a line each"""
+NAMED = 3
+"""incidents that a title names"""
+DRILL = "DRILL"
+"""how every message of a drill begins"""
 
 
 class PageContext(msgspec.Struct):
-    """What a message may say of one incident. Of a ``restricted`` one: number, severity and link only."""
+    """What a message may say of one incident. Of a ``restricted`` one: number, severity and link only.
+
+    ``dashboards``: addresses, the alert's own first; ``dashboard_url`` is the first of them.
+    """
 
     number: str
     severity: str
@@ -29,6 +39,44 @@ class PageContext(msgspec.Struct):
     dashboard_url: str = ""
     alerts: int = 0
     restricted: bool = False
+    dashboards: list[str] = []
+    drill: bool = False
+
+    @property
+    def order(self) -> tuple[str, Instant, int, str]:
+        """By which several are listed: the most severe first, then the oldest."""
+        return self.severity, self.since, len(self.number), self.number
+
+    @property
+    def head(self) -> str:
+        """Severity, number and title; of a restricted incident without the title."""
+        return f"{self.severity} {self.number}" + (" (restricted)" if self.restricted else f": {self.title}")
+
+
+class Notice(msgspec.Struct):
+    """Something that people are told of one incident: what is said (lines of several duties), and why they hear of it."""
+
+    context: PageContext
+    said: str = ""
+    reason: str = ""
+    duties: bool = False
+    """it reminds of what is owed"""
+
+    @property
+    def lines(self) -> list[str]:
+        """What is said, line by line; nothing of a restricted incident."""
+        return [] if self.context.restricted else [one for one in self.said.split("\n") if one]
+
+    @property
+    def brief(self) -> str:
+        """What is said in short: of each line what comes before its colon, ``;`` between them."""
+        if self.context.restricted:
+            return "news" if self.said else ""
+        lines = self.lines
+        if len(lines) < 2:
+            return "".join(lines)
+        said = "; ".join(one.partition(":")[0] for one in lines)
+        return f"{len(lines)} duties: {said}" if self.duties else said
 
 
 class Words(msgspec.Struct):
@@ -41,47 +89,98 @@ class Words(msgspec.Struct):
 
 
 def when(instant: Instant, zone: str) -> str:
-    """``03:12 CET (02:12 UTC)``; the zone's own time alone where it is UTC."""
-    local, utc = to_datetime(instant, ZoneInfo(zone)), to_datetime(instant)
+    """``03:12 CET (02:12 UTC)``; UTC alone where the zone is UTC, or where nobody knows it."""
+    local, utc = to_datetime(instant, _zone(zone)), to_datetime(instant)
     if local.utcoffset() == utc.utcoffset():
         return f"{utc:%H:%M} UTC"
     return f"{local:%H:%M %Z} ({utc:%H:%M} UTC)"
 
 
-def page(contexts: Sequence[PageContext], *, zone: str, ack_url: str) -> Words:
-    """A page for one incident, or one that lists all that is unacknowledged."""
+def _zone(name: str) -> tzinfo:
+    """A zone that cannot be read must not hold up a page."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return UTC
+
+
+def page(
+    contexts: Sequence[PageContext], *, zone: str, ack_url: str, also: Sequence[Notice] = ()
+) -> Words:  # fmt: skip
+    """A page for one incident, or one that lists all that is unacknowledged, the most severe first. ``also``: notices on the way."""
     first = contexts[0]
-    head = f"{first.severity} {first.number}" + (f": {first.title}" if not first.restricted else "")
-    title = head if len(contexts) == 1 else f"{head} and {len(contexts) - 1} more"
-    blocks = [_block(context, zone) for context in contexts]
-    text = "\n\n".join(blocks) + (f"\n\nAcknowledge: {ack_url}" if ack_url else "")
-    short = _fit(f"{title}", f" ACK: {ack_url}" if ack_url else f" {first.url}")
-    return Words(title, text, short, _html(title, blocks, ack_url, first.url))
+    title = first.head if len(contexts) == 1 else f"{first.head} and {len(contexts) - 1} more"
+    blocks = [_block(context, zone) for context in contexts[:FULL]]
+    if len(contexts) > FULL:
+        blocks.append("\n".join(context.head for context in contexts[FULL:]))
+    if also:
+        blocks.append("\n".join(["Besides:", *(_line(one) for one in also)]))
+    return _words(first, title, blocks, ack_url)
 
 
-def notice(context: PageContext, said: str, reason: str, *, zone: str) -> Words:
-    """A notice: nobody is asked to acknowledge."""
-    head = f"{context.severity} {context.number}" + (f": {context.title}" if not context.restricted else "")
-    title = f"{said} — {head}" if said else head
+def notices(told: Sequence[Notice], *, zone: str) -> Words:
+    """What one person is told, in one message; nobody is asked to acknowledge."""
+    together = _by_incident(told)
+    first = together[0]
+    if len(together) == 1:
+        title = _line(first)
+    else:
+        named = "; ".join(_named(one) for one in together[:NAMED])
+        more = f" and {len(together) - NAMED} more" if len(together) > NAMED else ""
+        title = f"{len(together)} incidents: {named}{more}"
     blocks = [
-        "\n".join(
-            part for part in (said, reason if not context.restricted else "", _block(context, zone)) if part
-        )
-    ]
-    return Words(title, blocks[0], _fit(title, f" {context.url}"), _html(title, blocks, "", context.url))
+        "\n".join([*one.lines, *([] if one.context.restricted or not one.reason else [one.reason]), _block(one.context, zone)])
+        for one in together
+    ]  # fmt: skip
+    return _words(first.context, title, blocks, "")
+
+
+def _by_incident(told: Sequence[Notice]) -> list[Notice]:
+    """One notice an incident: what is said of it, each thing once, the most severe incident first."""
+    together: dict[str, Notice] = {}
+    for one in sorted(told, key=lambda one: one.context.order):
+        known = together.get(one.context.number)
+        if known is None:
+            together[one.context.number] = Notice(one.context, one.said, one.reason, one.duties)
+            continue
+        known.duties = known.duties and one.duties
+        known.said = "\n".join(dict.fromkeys([*known.said.split("\n"), *one.said.split("\n")])).strip("\n")
+        if one.reason not in known.reason:
+            known.reason = "; ".join(reason for reason in (known.reason, one.reason) if reason)
+    return list(together.values())
+
+
+def _line(told: Notice) -> str:
+    return f"{told.brief} — {told.context.head}" if told.brief else told.context.head
+
+
+def _named(told: Notice) -> str:
+    """One of several incidents in a title."""
+    if not told.brief:
+        return told.context.head
+    return f"{told.context.severity} {told.context.number} {told.brief.partition(':')[0]}"
+
+
+def _words(first: PageContext, title: str, blocks: list[str], ack_url: str) -> Words:
+    if first.drill:
+        title = f"{DRILL} {title}"
+        blocks = [f"{DRILL}. This is an exercise.", *blocks]
+    text = "\n\n".join(blocks) + (f"\n\nAcknowledge: {ack_url}" if ack_url else "")
+    short = _fit(title, f" ACK: {ack_url}" if ack_url else f" {first.url}")
+    return Words(title, text, short, _html(title, blocks, ack_url, first.url))
 
 
 def _block(context: PageContext, zone: str) -> str:
     if context.restricted:
-        return f"{context.severity} {context.number} (restricted)\n{context.url}"
+        return f"{context.head}\n{context.url}"
     lines = [
-        f"{context.severity} {context.number}: {context.title}",
+        context.head,
         f"Since {when(context.since, zone)}"
         + (f" on {', '.join(context.services)}" if context.services else ""),
         f"Why {context.severity}: {context.reason}" if context.reason else "",
         f"Nearest change: {context.change}" if context.change else "",
         f"Runbook: {context.runbook_url}" if context.runbook_url else "",
-        f"Dashboard: {context.dashboard_url}" if context.dashboard_url else "",
+        *(f"Dashboard: {url}" for url in context.dashboards or [context.dashboard_url] if url),
         f"Source: {context.sender_url}" if context.sender_url else "",
         f"Incident: {context.url}",
     ]

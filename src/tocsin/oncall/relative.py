@@ -37,7 +37,7 @@ def parse_duration(text: str) -> int:
         unit = _UNITS.get(match[2]) or _UNITS.get(match[2].removesuffix("s")) if match else None
         if match is None or unit is None:
             raise Unusable(
-                f"{text!r} is not a duration: write it like 5 min, 2 h, 3 days or 1 week", "duration"
+                f"{text[:60]!r} is not a duration: write it like 5 min, 2 h, 3 days or 1 week", "duration"
             )
         total += int(match[1]) * unit
         rest = rest[match.end() :].strip()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND, Instant
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND, Instant, to_datetime
 from tocsin.kernel.errors import Unusable
 
 _EPOCH = datetime(1970, 1, 1)
@@ -25,7 +25,7 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise Unusable(
-            f"there is no time zone {name!r}: use an IANA name such as Europe/Berlin", "zone"
+            f"there is no time zone {name[:60]!r}: use an IANA name such as Europe/Berlin", "zone"
         ) from None
 
 
@@ -45,7 +45,7 @@ def instant_at(zone: str, wall: int) -> Instant:
 def wall_at(zone: str, instant: Instant) -> int:
     """What the clocks of ``zone`` show at ``instant``."""
     info = zone_of(zone)
-    return instant + _offset(datetime.fromtimestamp(instant // SECOND, UTC).astimezone(info)) * SECOND
+    return instant + _offset(to_datetime(instant, info)) * SECOND
 
 
 def _offset(moment: datetime) -> int:
@@ -75,16 +75,16 @@ def parse_wall(text: str) -> int:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise Unusable(
-            f"{text!r} is not a local date and time: write it like 2026-03-02 09:00", "start"
+            f"{text[:60]!r} is not a local date and time: write it like 2026-03-02 09:00", "start"
         ) from None
     if moment.tzinfo is not None:
         raise Unusable(
-            f"{text!r} carries an offset: write the local time without one, the zone stands beside it",
+            f"{text[:60]!r} carries an offset: write the local time without one, the zone stands beside it",
             "start",
         )
     wall = _to_wall(moment)
     if not _EARLIEST < wall < _LATEST:
-        raise Unusable(f"{text!r} is too far away: use a year between 1930 and 2200", "start")
+        raise Unusable(f"{text[:60]!r} is too far away: use a year between 1930 and 2200", "start")
     return wall
 
 
@@ -106,7 +106,8 @@ def parse_time_of_day(text: str) -> int:
         if int(minutes) < 60 and value <= DAY:
             return value
     raise Unusable(
-        f"{text!r} is not a time of day: write it like 09:00 (24:00 is midnight at the day's end)", "time"
+        f"{text[:60]!r} is not a time of day: write it like 09:00 (24:00 is midnight at the day's end)",
+        "time",
     )
 
 

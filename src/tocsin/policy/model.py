@@ -477,10 +477,14 @@ class Actions(Terms):
 
 
 class Rule(Terms):
-    """Proposes ``severity`` when its condition holds. ``reason``: what people read; left out: the name."""
+    """Proposes ``severity`` when its condition holds. ``reason``: what people read; left out: the name.
+
+    ``type``: what sort of incident that makes it, where the facts do not say; left out: the rule says nothing of it.
+    """
 
     name: Text
     severity: SeverityId
+    type: str = ""
     reason: str = ""
     when: Condition
 

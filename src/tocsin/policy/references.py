@@ -136,6 +136,8 @@ def _rules(policy: Policy) -> Iterator[Fault]:
                 f"two rules are called {rule.name!r}: give each its own name, people read it",
             )
         seen.add(rule.name)
+        if rule.type and rule.type not in policy.types:
+            yield ("rules", index, "type"), _unknown("type", rule.type, policy.types)
         for path, condition in _questions(rule.when, ("rules", index, "when")):
             yield from _values(policy, path, condition)
 

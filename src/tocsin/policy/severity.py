@@ -1,4 +1,4 @@
-"""Proposing a severity from facts. Senders' own words are facts like others, never the severity itself."""
+"""Proposing a severity and a type from facts. Senders' own words are facts like others, never the severity itself."""
 
 from __future__ import annotations
 
@@ -21,12 +21,23 @@ class Proposal(msgspec.Struct, frozen=True):
     reason: str
     others: tuple[tuple[str, str], ...] = ()
     """(rule, severity), the most severe first"""
+    kind: str = ""
+    """the type of the most severe rule that names one, empty where none does"""
 
     @property
     def said(self) -> str:
         """The reason, and which other rules fired too."""
         also = ", ".join(f"{rule} ({severity})" for rule, severity in self.others)
         return f"{self.reason}; also: {also}" if also else self.reason
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What sort of incident it is. ``restricted``: it opens visible to its members only. ``reason``: what says so."""
+
+    name: str
+    subtype: str = ""
+    restricted: bool = False
+    reason: str = ""
 
 
 def propose(policy: Policy, facts: Facts) -> Proposal:
@@ -44,4 +55,23 @@ def propose(policy: Policy, facts: Facts) -> Proposal:
         first.name,
         first.reason or first.name,
         tuple((rule.name, rule.severity) for rule in rest),
+        next((rule.type for rule in fired if rule.type), ""),
     )
+
+
+def kind_of(policy: Policy, facts: Facts, proposal: Proposal) -> Kind:
+    """The type: the one the facts name, else security where they say it is that, else the rules', else the policy's first.
+
+    ``proposal`` is what :func:`propose` answered for the same facts. A name that the policy does not have says nothing.
+    """
+    named = str(facts.get("type") or "")
+    if policy.incident_type(named) is not None:
+        wanted, reason = named, "it says so"
+    elif facts.get("security") is True and policy.incident_type("security") is not None:
+        wanted, reason = "security", "it says that it is a matter of security"
+    elif policy.incident_type(proposal.kind) is not None:
+        wanted, reason = proposal.kind, "a rule of the policy says so"
+    else:
+        wanted, reason = next(iter(policy.types)), "nothing says otherwise"
+    terms, subtype = policy.types[wanted], str(facts.get("subtype") or "")
+    return Kind(wanted, subtype if subtype in terms.subtypes else "", terms.restricted, reason)

@@ -1,4 +1,4 @@
-"""The one guard under every outbound HTTP request: where it may go, how long it may take, how much it may answer.
+"""The one guard under every outbound connection: where it may go, how long it may take, how much it may answer.
 
 Addresses inside the network are refused unless the operator names them: a web hook's URL is typed by people, and without
 the guard it would reach the metadata service of a cloud. The address is checked where the connection is made, so that a
@@ -78,6 +78,27 @@ class Guard:
                 f"{host} is the address {ip} inside the network; name it in TOCSIN_EGRESS_ALLOW if that is meant"
             )
 
+    def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a host, each of which may be reached; raises :class:`Refusal`, or OSError where it has none."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise OSError(f"{host} cannot be resolved: {error}") from None
+        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+        for address in addresses:
+            self.check(host, address)
+        return addresses
+
+    def connect(self, host: str, port: int, timeout: float) -> socket.socket:
+        """A connection for what speaks no HTTP, to the very address that was checked; raises as :meth:`resolve` does."""
+        failure = OSError(f"{host} has no address")
+        for address in self.resolve(host, port):
+            try:
+                return socket.create_connection((address, port), timeout)
+            except OSError as error:
+                failure = error
+        raise failure
+
 
 def plain(ip: Address) -> Address:
     """The IPv4 address that an IPv6 address carries (mapped, NAT64, 6to4, Teredo), else the address itself."""
@@ -111,15 +132,9 @@ class GuardedBackend(httpcore2.SyncBackend):
     ) -> httpcore2.NetworkStream:
         """Resolves, checks every address, and connects to the first that answers."""
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(f"{host} cannot be resolved: {error}") from None
-        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
-        for address in addresses:
-            try:
-                self._guard.check(host, address)
-            except Refusal as refusal:
-                raise httpcore2.ConnectError(str(refusal)) from refusal
+            addresses = self._guard.resolve(host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
         failure: Exception = httpcore2.ConnectError(f"{host} has no address")
         for address in addresses:
             try:

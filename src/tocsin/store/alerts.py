@@ -24,7 +24,9 @@ _ENDING = sql(
     " ORDER BY ends_at, integration, dedup_key LIMIT :limit"
 )
 _COUNT_FIRING = sql("SELECT count(*) FROM alerts WHERE status = 'firing'")
+_COUNT_FIRING_OPEN = sql("SELECT count(*) FROM alerts WHERE status = 'firing' AND NOT restricted")
 _COUNT = sql("SELECT count(*) FROM alerts WHERE status = :status")
+_COUNT_OPEN = sql("SELECT count(*) FROM alerts WHERE status = :status AND NOT restricted")
 _PUT = upsert("alerts", _COLUMNS, ["integration", "dedup_key"])
 _TOUCH = sql(
     "UPDATE alerts SET last_at = :last_at, source_at = :source_at, ends_at = :ends_at, repeats = :repeats"
@@ -103,10 +105,11 @@ class AlertReading:
     def alerts_ending(self, until: Instant, limit: int = 500) -> list[AlertRow]:
         return [_alert(row) for row in self.session.rows(_ENDING, {"until": until, "limit": limit})]
 
-    def count_alerts(self, status: str = "firing") -> int:
+    def count_alerts(self, status: str = "firing", *, include_restricted: bool = True) -> int:
         if status == "firing":
-            return int(self.session.rows(_COUNT_FIRING)[0][0])
-        return int(self.session.rows(_COUNT, {"status": status})[0][0])
+            return int(self.session.rows(_COUNT_FIRING if include_restricted else _COUNT_FIRING_OPEN)[0][0])
+        statement = _COUNT if include_restricted else _COUNT_OPEN
+        return int(self.session.rows(statement, {"status": status})[0][0])
 
     def group(self, group_key: str) -> tuple[str, Instant, Instant] | None:
         row = self.session.row(_GROUP, {"group_key": group_key})

@@ -194,6 +194,7 @@ outbox = sa.Table(
     _key("lease_token"),
     _text("last_error"),
     _number("finished_at"),
+    sa.Column("due_at", sa.BigInteger(), nullable=False, server_default="0"),
     sa.UniqueConstraint("key", name="outbox_key"),
 )
 _pending = sa.and_(outbox.c.finished_at == 0, outbox.c.state.in_(("waiting", "leased", "held")))
@@ -204,6 +205,8 @@ sa.Index(
     sqlite_where=_pending,
     postgresql_where=_pending,
 )
+_failed = sa.and_(outbox.c.state == "failed", outbox.c.due_at > 0)
+sa.Index("outbox_failed", outbox.c.scope, sqlite_where=_failed, postgresql_where=_failed)
 sa.Index("outbox_scope", outbox.c.scope)
 sa.Index("outbox_created", outbox.c.created_at)
 

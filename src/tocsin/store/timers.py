@@ -52,9 +52,17 @@ _NEXT_OUTBOX = sql(
 )
 _OF_SCOPE = sql(f"{_SELECT} WHERE scope = :scope ORDER BY created_at, id")
 _OUTBOX_ROW = sql(f"{_SELECT} WHERE id = :id")
-_UNDELIVERED = sql(f"SELECT min(not_before) FROM outbox WHERE {_PENDING} AND not_before <= :now")
+# a message that was tried is late since it was first due, however far its retries have moved on
+_SINCE = "CASE WHEN attempts > 0 AND due_at > 0 THEN due_at ELSE not_before END"
+_UNDELIVERED = sql(f"SELECT min({_SINCE}) FROM outbox WHERE {_PENDING} AND {_SINCE} <= :now")
+_FAILED = "state = 'failed' AND due_at > 0"
+_UNREACHED = sql(
+    f"SELECT min(due_at) FROM outbox WHERE {_FAILED} AND effect = :effect AND NOT EXISTS (SELECT 1 FROM outbox AS other"
+    " WHERE other.scope = outbox.scope AND other.tag = outbox.tag AND other.effect = outbox.effect AND other.state = 'done')"
+)
 _PUT = sql(
-    f"INSERT INTO outbox ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + name for name in _COLUMNS)})"
+    f"INSERT INTO outbox ({', '.join(_COLUMNS)}, due_at)"
+    f" VALUES ({', '.join(':' + name for name in _COLUMNS)}, :not_before)"
     " ON CONFLICT (key) DO NOTHING"
 )
 _LEASE_OUTBOX = (
@@ -74,7 +82,7 @@ _COMPLETE = sql(
 # a row that was withdrawn while it was on its way does not go back to waiting
 _RETRY = sql(
     "UPDATE outbox SET state = CASE WHEN finished_at > 0 THEN 'withdrawn' ELSE 'waiting' END,"
-    " not_before = :not_before, attempts = attempts + 1, last_error = :error, lease_until = 0,"
+    " not_before = :not_before, attempts = attempts + :attempts, last_error = :error, lease_until = 0,"
     f" lease_token = '' {_HELD_BY}"
 )
 _WITHDRAW = (
@@ -86,6 +94,7 @@ _WITHDRAW_LEASED = (
     "UPDATE outbox SET finished_at = :now"
     " WHERE scope = :scope{only} AND finished_at = 0 AND state = 'leased' AND lease_until > :now"
 )
+_ANSWERED = f"UPDATE outbox SET due_at = 0 WHERE scope = :scope{{only}} AND {_FAILED}"
 _HOLD = sql(
     "UPDATE outbox SET state = 'held', lease_until = 0, lease_token = ''"
     f" WHERE {_PENDING} AND state <> 'held'"
@@ -142,6 +151,10 @@ class TimerReading:
         """Held rows count: a restored copy that nobody released is late, and says so."""
         params = {"now": now}
         return _only(self.session.row(_OVERDUE, params)), _only(self.session.row(_UNDELIVERED, params))
+
+    def oldest_unreached(self, effect: str) -> Instant | None:
+        """When the oldest row was due that failed for good where none of its scope and tag went through."""
+        return _only(self.session.row(_UNREACHED, {"effect": effect}))
 
 
 class TimerWriting(TimerReading):
@@ -224,9 +237,17 @@ class TimerWriting(TimerReading):
         params = {"id": id, "token": token, "state": state, "now": now, "error": error}
         return self.session.run(_COMPLETE, params) > 0
 
-    def retry_outbox(self, id: str, token: str, not_before: Instant, error: str) -> bool:
+    def retry_outbox(
+        self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True
+    ) -> bool:
         self.session.due = True
-        params = {"id": id, "token": token, "not_before": not_before, "error": error}
+        params = {
+            "id": id,
+            "token": token,
+            "not_before": not_before,
+            "error": error,
+            "attempts": int(attempt),
+        }
         return self.session.run(_RETRY, params) > 0
 
     def withdraw_outbox(
@@ -235,6 +256,7 @@ class TimerWriting(TimerReading):
         """Counts the rows that will certainly not leave.
 
         A row on its way (its lease runs) may still arrive: its worker reports as usual, but it is not tried again.
+        Of a row that failed for good nobody waits any more.
         """
         only = ""
         params: dict[str, Any] = {"scope": scope, "now": now}
@@ -243,6 +265,7 @@ class TimerWriting(TimerReading):
                 only += f" AND {name} = :{name}"
                 params[name] = value
         self.session.run(sql(_WITHDRAW_LEASED.replace("{only}", only)), params)
+        self.session.run(sql(_ANSWERED.replace("{only}", only)), params)
         return self.session.run(sql(_WITHDRAW.replace("{only}", only)), params)
 
     def hold_all(self) -> None:

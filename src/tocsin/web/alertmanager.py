@@ -21,7 +21,8 @@ from tocsin.intake import alertmanager_views as views
 from tocsin.intake.limits import MAX_BODY
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.errors import Busy, Refused, TocsinError, Unauthenticated
-from tocsin.kernel.redact import mask
+from tocsin.kernel.redact import mask, shown
+from tocsin.web.addresses import at, one_for_each
 from tocsin.web.door import PROMETHEUS, Call, Door, Handler, answer, keys_of
 
 PREFIX = "/in/alertmanager/{key}"
@@ -49,11 +50,11 @@ class AlertmanagerApi:
         )
         for path, handler, method in addresses:
             for prefix in ("", PREFIX):
-                found.append(Route(prefix + path, self.door.way(handler, refusal), methods=[method]))
+                found += at(prefix + path, self.door.way(handler, refusal), method)
         for path in ("/-/ready", "/-/healthy"):
-            found.append(Route(path, self.well, methods=["GET"]))
-            found.append(Route(PREFIX + path, self.door.way(self.well_with_key, refusal), methods=["GET"]))
-        return found
+            found += at(path, self.well, "GET")
+            found += at(PREFIX + path, self.door.way(self.well_with_key, refusal), "GET")
+        return one_for_each(found)
 
     async def admit(self, call: Call) -> Admitted:
         return await self.door.admit(call, keys_of(call.request), PROMETHEUS)
@@ -70,7 +71,7 @@ class AlertmanagerApi:
         status = 400 if parsed.refused else 200
         await asyncio.wrap_future(self.ways.receive(admitted, parsed, call.came(), status))
         if parsed.refused:
-            return _string(mask("; ".join(parsed.refused[:20])), 400)
+            return _string(mask("; ".join(parsed.refused[:20])[:8000]), 400)
         return Response(status_code=200)
 
     async def alerts(self, call: Call) -> Response:
@@ -134,7 +135,7 @@ class AlertmanagerApi:
 
 def refusal(error: TocsinError) -> Response:
     """A refusal as the API's description has it: the reason as a JSON text."""
-    response = _string(mask(error.sentence), 400 if isinstance(error, Refused) else error.status)
+    response = _string(shown(error.sentence, 4000), 400 if isinstance(error, Refused) else error.status)
     if isinstance(error, Busy):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):

@@ -17,9 +17,11 @@ from starlette.routing import Route
 from tocsin.engine.administration import administer
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
+from tocsin.intake.limits import check_headers, check_size
 from tocsin.kernel.codec import decode_foreign
 from tocsin.kernel.errors import Forbidden, Refused, Unusable
 from tocsin.web import auth
+from tocsin.web.addresses import one_for_each
 from tocsin.web.base import Web, command_from, incident_json
 from tocsin.web.endpoints import READS, WRITES, Read, Write
 from tocsin.web.forms import from_json
@@ -53,6 +55,9 @@ class Api:
     def routes(self) -> list[Route]:
         """Incidents first, then the tables."""
         base = "/api/v1/incidents"
+        return one_for_each(self._every(base))
+
+    def _every(self, base: str) -> list[Route]:
         return [
             *(self._read(one) for one in READS),
             self._route("POST", base, self._declare),
@@ -137,12 +142,15 @@ class Api:
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """The JSON object of a request; nothing counts as an empty one. Raises :class:`Unusable`."""
+    """The JSON object of a request; nothing counts as an empty one.
+
+    Raises :class:`Unusable`, 413 for a body of more than ``MAX_BODY`` bytes, 415 for a compressed one.
+    """
+    check_headers(request.headers, limit=MAX_BODY)
     size, pieces = 0, []
     async for piece in request.stream():
         size += len(piece)
-        if size > MAX_BODY:
-            raise Unusable(f"the body is larger than {MAX_BODY} bytes", "$")
+        check_size(size, limit=MAX_BODY)
         pieces.append(piece)
     raw = b"".join(pieces)
     if not raw.strip():

@@ -90,7 +90,7 @@ class Door:
     async def _keep(self, call: Call, error: TocsinError) -> None:
         if call.admitted is None or error.status >= 500:
             return
-        kept = self.ways.refuse(call.admitted, error.status, mask(error.sentence), call.came())
+        kept = self.ways.refuse(call.admitted, error.status, mask(error.sentence[:8000]), call.came())
         if kept is not None:
             await asyncio.wrap_future(kept)
 

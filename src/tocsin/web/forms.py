@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.datastructures import FormData
 
-from tocsin.kernel.clock import parse_instant
+from tocsin.intake.limits import UnsupportedEncoding
+from tocsin.kernel.clock import check_instant, parse_instant
 from tocsin.kernel.errors import Unusable
 from tocsin.oncall.relative import parse_moment
 
@@ -26,6 +27,7 @@ _LISTS = {list[str], list[str] | None}
 _BOOLS = {bool, bool | None}
 _INTS = {int, int | None}
 _CUTS, _LINES = re.compile(r"[\n,]"), re.compile(r"\n")
+_CHARSET = re.compile(r"(?i)\bcharset\*?\s{0,8}=\s{0,8}[\"']?([^\"';\s]+)")
 WHOLE_LINES = frozenset({"matchers"})
 """lists whose items may hold a comma"""
 
@@ -57,10 +59,10 @@ def from_json(kind: type[S], values: Mapping[str, Any], **fixed: Any) -> S:
         if (
             types.get(name) is int
             and isinstance(merged[name], str)
-            and not merged[name].lstrip("-").isdigit()
+            and not is_whole(merged[name].removeprefix("-"))
         ):
             merged[name] = parse_instant(merged[name])
-    return build(kind, merged, strict=False)
+    return _in_time(build(kind, merged, strict=False))
 
 
 def from_form(kind: type[S], form: FormData, *, zone: str = "UTC", now: int = 0, **fixed: Any) -> S:
@@ -93,12 +95,35 @@ def from_form(kind: type[S], form: FormData, *, zone: str = "UTC", now: int = 0,
                 values[name] = texts[-1].strip()
         elif texts[-1].strip() or _may_be_emptied(wanted):
             values[name] = texts[-1]
-    return build(kind, values | fixed, strict=False)
+    return _in_time(build(kind, values | fixed, strict=False))
+
+
+def _in_time(value: S) -> S:
+    """The struct, every instant of which lies between 1970 and 2100; raises :class:`Unusable`.
+
+    One that no calendar shows would be stored, and break every page that shows it.
+    """
+    for name in INSTANTS:
+        if fields_of(type(value)).get(name) is int:
+            check_instant(getattr(value, name), name)
+    return value
+
+
+def is_whole(text: str) -> bool:
+    """Whether ``text`` is a whole number that fits 64 bits, in plain digits: ``²`` is a digit to Python and no number."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def instant_of(text: str, zone: str, now: int) -> int:
     """An instant as a form has it: local, relative, RFC 3339, or microseconds."""
-    return int(text) if text.isdigit() else parse_moment(text, zone, now)
+    return int(text) if is_whole(text) else parse_moment(text, zone, now)
+
+
+def check_charset(content_type: str) -> None:
+    """Raises 415 for a form in another encoding than UTF-8: some of the others can be decoded to what is no text."""
+    named = _CHARSET.search(content_type[:500])
+    if named is not None and named[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedEncoding(f"a form is sent as UTF-8, not as {named[1][:40]}")
 
 
 def _may_be_emptied(wanted: Any) -> bool:

@@ -80,7 +80,9 @@ class IncidentPages:
             status=asked["status"] if asked["status"] in STATUSES else "",
             search=asked["q"],
             drill={"yes": True, "no": False}.get(asked["drill"]),
-            before=(int(stamp), last) if stamp.isdigit() and len(stamp) < 18 and last else None,
+            before=(int(stamp), last)
+            if stamp.isascii() and stamp.isdigit() and len(stamp) < 18 and last
+            else None,
             limit=PER_PAGE + 1,
         )
         more = rows[PER_PAGE - 1] if len(rows) > PER_PAGE else None

@@ -10,14 +10,15 @@ import asyncio
 from typing import Any
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tocsin.alerts.shape import Parsed
+from tocsin.alerts.shape import Parsed, fit_key
 from tocsin.engine.receiving import Outcome
 from tocsin.intake import pagerduty
 from tocsin.intake.gate import Gate
-from tocsin.intake.limits import MAX_EVENT_BODY
+from tocsin.intake.limits import MAX_EVENT_BODY, TooSlow
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.errors import (
     Busy,
@@ -29,13 +30,16 @@ from tocsin.kernel.errors import (
     UnusableMany,
 )
 from tocsin.kernel.randomness import dedup_key
-from tocsin.kernel.redact import mask
+from tocsin.kernel.redact import shown
+from tocsin.web.addresses import at
 from tocsin.web.alertmanager import AlertmanagerApi
 from tocsin.web.base import Web, problem
 from tocsin.web.door import PROMETHEUS, Call, Door, answer, keys_of, where
 
 SHOWN = 100
 """outcomes told in an answer; a large batch is counted"""
+MOST_SAID = 4000
+"""characters of a refusal"""
 
 
 class Intake:
@@ -49,13 +53,13 @@ class Intake:
         """The addresses of intake."""
         way = self.door.way
         return [
-            Route("/v2/enqueue", way(self.enqueue, pagerduty_refusal), methods=["POST"]),
-            Route("/v2/change/enqueue", way(self.enqueue_change, pagerduty_refusal), methods=["POST"]),
+            *at("/v2/enqueue", way(self.enqueue, pagerduty_refusal), "POST"),
+            *at("/v2/change/enqueue", way(self.enqueue_change, pagerduty_refusal), "POST"),
             *AlertmanagerApi(self.door).routes(),
-            Route("/in/heartbeat/{key}", way(self.heartbeat, refusal), methods=["GET", "POST"]),
-            Route("/in/heartbeat", way(self.heartbeat, refusal), methods=["GET", "POST"]),
-            Route("/in/{source}/{key}", way(self.webhook, refusal), methods=["POST"]),
-            Route("/in/{source}", way(self.webhook, refusal), methods=["POST"]),
+            *at("/in/heartbeat/{key}", way(self.heartbeat, refusal), "GET", "POST"),
+            *at("/in/heartbeat", way(self.heartbeat, refusal), "GET", "POST"),
+            *at("/in/{source}/{key}", way(self.webhook, refusal), "POST"),
+            *at("/in/{source}", way(self.webhook, refusal), "POST"),
         ]
 
     # webhooks and heartbeats
@@ -66,11 +70,13 @@ class Intake:
         if source is None or source.kind != "webhook":
             ways = ", ".join(one.name for one in SOURCES.values() if one.kind == "webhook")
             other = f"; use {where(name)}" if source is not None else f"; there are {ways}"
-            raise NotFound(f"no webhook is named {mask(name)[:40]}{other}")
+            raise NotFound(f"no webhook is named {shown(name, 40)}{other}")
         admitted = await self.door.admit(
             call, keys_of(call.request), PROMETHEUS if name in PROMETHEUS else (name,)
         )
         body = await call.read(source.limit)
+        if source.maps:  # a mended mapping works at once
+            admitted = call.admitted = await run_in_threadpool(self.ways.fresh, admitted)
         parsed = await self.door.parse(source, body, admitted.integration.mapping)
         status = 400 if parsed.refused else 202
         outcomes = await asyncio.wrap_future(self.ways.receive(admitted, parsed, call.came(), status))
@@ -92,10 +98,11 @@ class Intake:
             await self._whose(call)
             raise
         admitted = await self.door.admit(call, (key,), ("pagerduty",))
-        alert.dedup_key = alert.dedup_key or dedup_key(self.randomness)
+        sent = alert.dedup_key or dedup_key(self.randomness)
+        alert.dedup_key = fit_key(sent)
         parsed.alerts.append(alert)
         await asyncio.wrap_future(self.ways.receive(admitted, parsed, call.came()))
-        return answer(pagerduty.accepted(alert.dedup_key), 202)
+        return answer(pagerduty.accepted(sent), 202)
 
     async def enqueue_change(self, call: Call) -> Response:
         body = await call.read(MAX_EVENT_BODY)
@@ -146,20 +153,23 @@ def told(parsed: Parsed, outcomes: list[Outcome], status: int) -> dict[str, Any]
 def refusal(error: TocsinError) -> Response:
     """A refusal as a problem document; secrets that slipped into a body are not said back."""
     if isinstance(error, UnusableMany):
-        return problem(Unusable(mask(error.sentence), error.faults[0].where))
+        return problem(Unusable(shown(error.sentence, MOST_SAID), error.faults[0].where))
     if isinstance(error, Unusable):
-        return problem(Unusable(mask(error.sentence), error.where))
+        return problem(Unusable(shown(error.sentence, MOST_SAID), error.where))
     return problem(error)
 
 
 def pagerduty_refusal(error: TocsinError) -> Response:
-    """A refusal as the Events API words it; 429 where the intake is full, which its clients wait for."""
-    if isinstance(error, Unusable):
-        return answer(pagerduty.refused(error), 400)
+    """A refusal as the Events API words it: 400 whatever is wrong with the event, 429 where the intake is full.
+
+    Its clients wait at 429 and try again at 5xx; of other answers they know nothing.
+    """
     if isinstance(error, Busy):
         body = {"status": "throttle exceeded", "message": error.sentence, "errors": [error.sentence]}
         response = answer(body, 429)
         response.headers["Retry-After"] = str(error.retry_after)
         return response
-    status = {401: "invalid key", 403: "invalid key", 413: "event too large"}.get(error.status, "refused")
-    return answer({"status": status, "message": error.sentence, "errors": [error.sentence]}, error.status)
+    if error.status >= 500 or isinstance(error, TooSlow):
+        body = {"status": "refused", "message": error.sentence, "errors": [error.sentence]}
+        return answer(body, max(error.status, 503))
+    return answer(pagerduty.refused(error), 400)

@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
 from tocsin.kernel.clock import to_iso
-from tocsin.kernel.errors import NotFound
+from tocsin.kernel.errors import Forbidden, TocsinError, Unauthenticated
 from tocsin.kernel.facts import Fact
 from tocsin.web import auth
 from tocsin.web.base import Web
@@ -35,23 +36,47 @@ class Live:
         ]
 
     async def events(self, request: Request) -> Response:
-        principal = await run_in_threadpool(auth.principal_of, self.web.engine, request)
+        """Whoever may view incidents; a stream ends once its principal is no longer who they were."""
+        await run_in_threadpool(self._viewer, request)
         last = request.headers.get("last-event-id", "")
         start = (
             int(last)
-            if last.isdigit() and len(last) < 19
+            if last.isascii() and last.isdigit() and len(last) < 19
             else await run_in_threadpool(lambda: self.web.engine.store.read(lambda r: r.last_position()))
         )
         return StreamingResponse(
-            self._stream(principal, start),
+            self._stream(request, start),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
-    def _facts_since(self, position: int) -> list[Fact]:
-        return self.web.engine.store.read(lambda r: r.facts_since(position))
+    def _viewer(self, request: Request) -> Principal:
+        principal = auth.principal_of(self.web.engine, request)
+        decision = authorize(principal, "view")
+        if not decision.allowed:
+            raise Forbidden(decision.reason)
+        return principal
 
-    async def _stream(self, principal: Principal, position: int) -> AsyncIterator[str]:
+    def _look(self, request: Request, position: int) -> tuple[Principal, list[Fact]] | None:
+        """Who asks as of now, and what happened since; None where they may ask no longer."""
+        try:
+            principal = self._viewer(request)
+        except (Unauthenticated, Forbidden):
+            return None
+        return principal, self.web.engine.store.read(lambda r: r.facts_since(position))
+
+    def _event(self, principal: Principal, fact: Fact) -> str:
+        """One event; empty for what is none of the principal's business, or cannot be read."""
+        if fact.stream.kind != "incident":
+            return ""
+        try:
+            incident = self.web.engine.incident(principal, fact.stream.id)
+        except TocsinError:
+            return ""
+        data = json.dumps({"incident": incident.name, "type": fact.type, "at": to_iso(fact.recorded_at)})
+        return f"id: {fact.position}\nevent: fact\ndata: {data}\n\n"
+
+    async def _stream(self, request: Request, position: int) -> AsyncIterator[str]:
         self.web.event_loop = asyncio.get_running_loop()
         waker = asyncio.Event()
         self.web.wakers.add(waker)
@@ -59,21 +84,15 @@ class Live:
             yield ": welcome\n\n"
             while True:
                 waker.clear()
-                facts = await run_in_threadpool(self._facts_since, position)
+                found = await run_in_threadpool(self._look, request, position)
+                if found is None:
+                    return
+                principal, facts = found
                 for fact in facts:
                     position = fact.position
-                    if fact.stream.kind != "incident":
-                        continue
-                    try:
-                        incident = await run_in_threadpool(
-                            self.web.engine.incident, principal, fact.stream.id
-                        )
-                    except NotFound:
-                        continue
-                    data = json.dumps(
-                        {"incident": incident.name, "type": fact.type, "at": to_iso(fact.recorded_at)}
-                    )
-                    yield f"id: {position}\nevent: fact\ndata: {data}\n\n"
+                    event = await run_in_threadpool(self._event, principal, fact)
+                    if event:
+                        yield event
                 if facts:
                     continue
                 try:
@@ -94,20 +113,24 @@ class Live:
         )
         return PlainTextResponse("ready\n")
 
+    def _firing(self) -> int:
+        """What anybody may count who can ask for figures."""
+        return self.web.engine.store.read(lambda r: r.count_alerts(include_restricted=False))
+
     async def metrics(self, request: Request) -> Response:
         timer, page = await run_in_threadpool(self.web.engine.lateness)
-        firing = await run_in_threadpool(lambda: self.web.engine.store.read(lambda r: r.count_alerts()))
+        firing = await run_in_threadpool(self._firing)
         lines = [
             "# HELP tocsin_oldest_overdue_timer_seconds Lateness of the oldest timer that is due.",
             "# TYPE tocsin_oldest_overdue_timer_seconds gauge",
             f"tocsin_oldest_overdue_timer_seconds {timer / 1e6}",
-            "# HELP tocsin_oldest_undelivered_page_seconds Lateness of the oldest message that is due.",
+            "# HELP tocsin_oldest_undelivered_page_seconds Since when the oldest message that is due has not left or reached nobody.",
             "# TYPE tocsin_oldest_undelivered_page_seconds gauge",
             f"tocsin_oldest_undelivered_page_seconds {page / 1e6}",
-            "# HELP tocsin_alerts_firing Alerts that fire now.",
+            "# HELP tocsin_alerts_firing Alerts that fire now, those of restricted incidents left out.",
             "# TYPE tocsin_alerts_firing gauge",
             f"tocsin_alerts_firing {firing}",
-            "# HELP tocsin_streams_set_aside Streams that failed and are tried again later.",
+            "# HELP tocsin_streams_set_aside Streams, messages and channels that failed and are tried again later.",
             "# TYPE tocsin_streams_set_aside gauge",
             f"tocsin_streams_set_aside {len(self.web.engine.poisoned)}",
         ]

@@ -362,4 +362,4 @@ def members_of(texts: list[str]) -> list[str]:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() and len(text) < 5 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0

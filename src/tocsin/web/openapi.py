@@ -23,8 +23,12 @@ VERBS = {"severity": "raise_severity", "move": "update", "protocol": "step", "ta
 NAMES = {bool: "boolean", int: "integer", str: "string"}
 ERRORS = {
     400: "it cannot be read, and where", 401: "nobody known asks", 403: "who asks may not; who may", 404: "there is no such thing, or none that you may see",
-    409: "not in the present state; what is allowed", 422: "this Idempotency-Key was used for another request", 429: "too often", 503: "full for now; Retry-After says when again",
+    409: "not in the present state; what is allowed", 413: "the body is larger than 1 MiB", 415: "the body is compressed; send it as it is", 422: "this Idempotency-Key was used for another request", 429: "too often", 503: "full for now; Retry-After says when again",
 }  # fmt: skip
+BOUNDS = {"limit": (1, 500), "days": (1, 90), "after": (0, 2**53)}
+"""query parameters that are numbers → least and most"""
+NEVER_EMPTY = frozenset({"title", "text", "name", "reason"})
+"""texts that are refused where they are required and blank"""
 ABOUT = """\
 Everything that a page can do. Send `Authorization: Bearer TOKEN`; make tokens on the account page. A token may do what its
 scopes say, and never more than the person it belongs to. Restricted incidents do not exist for those who are not members.
@@ -120,11 +124,16 @@ def _read(one: Read, names: dict[type, str]) -> dict[str, Any]:
             "in": "query",
             "required": False,
             "description": meaning,
-            "schema": {"type": NAMES[kind]},
+            "schema": {"type": NAMES[kind]} | _bounds(name),
         }
         for name, (kind, meaning) in one.query.items()
     ]
     return operation
+
+
+def _bounds(name: str) -> dict[str, int]:
+    least, most = BOUNDS.get(name, (None, None))
+    return {} if least is None or most is None else {"minimum": least, "maximum": most}
 
 
 def _write(one: Write, names: dict[type, str], components: dict[str, Any]) -> dict[str, Any]:
@@ -149,6 +158,8 @@ def _body(
     ]
     if set(fields_of(kind)) - fixed:
         required = [name for name in schema["required"] if name not in fixed]
+        for name in NEVER_EMPTY & set(required):
+            properties[name] = properties[name] | {"minLength": 1}
         body = {
             "type": "object",
             "properties": properties,
@@ -182,7 +193,7 @@ def _incidents(paths: dict[str, dict[str, Any]], names: dict[type, str], compone
             operation = _operation("commands", _summary(kind), VERBS.get(verb, verb), _ref(names[v.Done]))
             _body(operation, components[names[kind]], {"incident"}, kind)
             _add(paths, f"{base}/{{reference}}/commands/{verb}", "POST", operation)
-    test = _operation("integrations", "Send an integration's own test; cleared in the same breath unless page is true", "test_integration", _ref(names[v.TestResult]))  # fmt: skip
+    test = _operation("integrations", "Rehearse an integration's own test and say whom it would page; with page an incident marked TEST opens, and ends by itself", "test_integration", _ref(names[v.TestResult]))  # fmt: skip
     test["requestBody"] = {"required": False, "content": {"application/json": {"schema": {"type": "object", "properties": {"page": {"type": "boolean"}}}}}}  # fmt: skip
     _add(paths, "/api/v1/integrations/{integration}/test", "POST", test)
 

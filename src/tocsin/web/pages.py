@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -17,12 +21,20 @@ from tocsin.web.security import TooMany, read_form, same_site
 
 FORM = "application/x-www-form-urlencoded"
 
+T = TypeVar("T")
+
+AT_ONCE = 3
+"""passwords that are looked at together"""
+WAITING = 50
+"""sign-ins that may wait for their turn"""
+
 
 class Pages:
     """One method for each page."""
 
     def __init__(self, web: Web) -> None:
         self.web = web
+        self._few: anyio.CapacityLimiter | None = None
 
     def routes(self) -> list[Route]:
         """The addresses of the doors."""
@@ -48,26 +60,28 @@ class Pages:
             return self.web.page("message.html", request, 404, title="Link not found", text=error.sentence)
 
     async def sign_in(self, request: Request) -> Response:
-        """Ten tries in a quarter of an hour for one name from one address; the links in pages need no sign-in."""
-        if request.method == "GET":
+        """Ten tries in a quarter of an hour for one name from one address; the links in pages need no sign-in.
+
+        A try counts before it is made, and few passwords are looked at together: each takes tens of megabytes.
+        """
+        if request.method != "POST":
             return self.web.page(
                 "sign_in.html", request, error="", next=_local(request.query_params.get("next", ""))
             )
-        same_site(request)
+        same_site(request, self.web.engine.public_url)
         form = await read_form(request)
         login, following = str(form.get("login", "")), _local(str(form.get("next", "")))
         address = self.web.from_where(request)
         key = (address, login.strip().casefold()[:120])
         try:
-            self.web.sign_ins.check(key)
-            self.web.sign_ins_from.check(address)
-            secret, _ = await run_in_threadpool(
-                auth.sign_in, self.web.engine, login, str(form.get("password", "")), auth.device(request)
+            self.web.sign_ins.take(key)
+            self.web.sign_ins_from.take(address)
+            secret, _ = await self._one_of_few(
+                lambda: auth.sign_in(
+                    self.web.engine, login, str(form.get("password", "")), auth.device(request)
+                )
             )
         except (Unauthenticated, TooMany) as error:
-            if isinstance(error, Unauthenticated):
-                self.web.sign_ins.count(key)
-                self.web.sign_ins_from.count(address)
             answer = self.web.page(
                 "sign_in.html",
                 request,
@@ -80,14 +94,23 @@ class Pages:
                 answer.headers["retry-after"] = str(error.retry_after)
             return answer
         self.web.sign_ins.forget(key)
+        self.web.sign_ins_from.give_back(address)
         return self._with_cookie(secret, following or "/")
+
+    async def _one_of_few(self, work: Callable[[], T]) -> T:
+        """Runs what takes a lot of memory in one of few threads; those who wait hold none. Refuses where too many wait."""
+        if self._few is None:
+            self._few = anyio.CapacityLimiter(AT_ONCE)
+        if self._few.statistics().tasks_waiting >= WAITING:
+            raise TooMany("too many people sign in at this moment; try again in a few seconds", 5)
+        return await anyio.to_thread.run_sync(work, limiter=self._few)
 
     async def sign_in_link(self, request: Request) -> Response:
         """A GET shows a button only: what follows links in mails must not use it up."""
         secret = request.path_params["secret"]
-        if request.method == "GET":
+        if request.method != "POST":
             return self.web.page("link.html", request, secret=secret)
-        same_site(request)
+        same_site(request, self.web.engine.public_url)
         try:
             cookie, session = await run_in_threadpool(
                 auth.use_link, self.web.engine, secret, auth.device(request)

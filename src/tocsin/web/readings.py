@@ -21,12 +21,13 @@ from tocsin.identity.sessions import Session
 from tocsin.identity.tokens import ApiToken
 from tocsin.incidents.duties import duties, standing
 from tocsin.incidents.timeline import line
-from tocsin.kernel.clock import DAY, SECOND, parse_instant, to_iso
+from tocsin.kernel.clock import DAY, SECOND, check_instant, parse_instant, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Forbidden, NotFound, Unusable
 from tocsin.oncall.schedules import gaps, shifts
 from tocsin.web import views as v
 from tocsin.web.base import names_of
+from tocsin.web.forms import is_whole
 from tocsin.web.people_pages import feed_addresses_of
 
 
@@ -47,7 +48,7 @@ class Asked(msgspec.Struct):
         text = self.query.get(name, "")
         if not text:
             return default
-        if not text.isdigit() or len(text) > 18 or not least <= int(text) <= most:
+        if not is_whole(text) or not least <= int(text) <= most:
             raise Unusable(f"{name} is a number from {least} to {most}", name)
         return int(text)
 
@@ -64,7 +65,7 @@ class Readings:
     def incidents(self, asked: Asked) -> v.IncidentList:
         limit = asked.number("limit", 100, 1, 500)
         stamp, _, last = asked.text("before").partition(".")
-        if asked.text("before") and not (stamp.isdigit() and len(stamp) < 18 and last):
+        if asked.text("before") and not (is_whole(stamp) and last):
             raise Unusable("before is the next of the page before", "before")
         rows = overview.incidents(
             self.engine, asked.principal, open=asked.flag("open"), severity=asked.text("severity").upper(), status=asked.text("status"),
@@ -118,7 +119,8 @@ class Readings:
 
     def on_call(self, asked: Asked) -> v.OnCallNow:
         directory = self.engine.directory()
-        now = parse_instant(asked.text("at")) if asked.text("at") else self.engine.clock.now()
+        asked_at = asked.text("at")
+        now = check_instant(parse_instant(asked_at), "at") if asked_at else self.engine.clock.now()
         return v.OnCallNow(
             [
                 v.holding(schedule, position, directory.on_call(schedule.id, now, position))

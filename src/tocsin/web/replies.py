@@ -8,11 +8,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message
 
 from tocsin.engine import replies
+from tocsin.intake.limits import check_headers, check_size
 from tocsin.kernel.errors import NotFound, Unauthenticated
 from tocsin.kernel.ports import Replies as Reading
 from tocsin.web.base import Web
+from tocsin.web.forms import check_charset
 
 LIMIT = 64 * 1024
 
@@ -33,13 +36,27 @@ class Replies:
             raise NotFound("nothing is answered here: no provider that sends answers is configured")
         if not hmac.compare_digest(key.encode(), self.web.engine.reply_key.encode()):
             raise Unauthenticated("this reply key is not known")
-        body = await request.body()
-        if len(body) > LIMIT:
-            raise Unauthenticated("this body is too large for an answer")
-        form = [(name, str(value)) for name, value in (await request.form()).multi_items()]
+        form = await self._form(request)
         url = self.web.engine.public_url + request.url.path
         url += f"?{request.url.query}" if request.url.query else ""
         read = self._reading.read(kind, url, form, request.headers.get("x-twilio-signature", ""))
         said = await run_in_threadpool(replies.answer, self.web.engine, read)
         content_type, answer = self._reading.say(kind, said)
         return Response(answer, media_type=content_type)
+
+    @staticmethod
+    async def _form(request: Request) -> list[tuple[str, str]]:
+        """The posted fields in their order; raises 413 before more of a body is read than an answer can have."""
+        check_headers(request.headers, limit=LIMIT)
+        check_charset(request.headers.get("content-type", ""))
+        pieces, size = [], 0
+        async for piece in request.stream():
+            size += len(piece)
+            check_size(size, limit=LIMIT)
+            pieces.append(piece)
+
+        async def whole() -> Message:
+            return {"type": "http.request", "body": b"".join(pieces), "more_body": False}
+
+        form = await Request(request.scope, whole).form(max_files=0, max_fields=200)
+        return [(name, str(value)) for name, value in form.multi_items()]

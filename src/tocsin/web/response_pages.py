@@ -161,7 +161,7 @@ class ResponsePages:
         visit, incident = view.visit, view.incident
         everything, missing = visit.query("timeline") == "all", unproved(incident, view.policy, lambda one: view.names.get(one, one))  # fmt: skip
         lines = visit.query("lines")
-        shown = int(lines) if lines.isdigit() and len(lines) < 6 else LINES
+        shown = int(lines) if lines.isascii() and lines.isdigit() and len(lines) < 6 else LINES
         told = entries(view.facts, view.names, visit.zone, view.posts)
         wanted = told if everything else [one for one in told if for_people(one)]
         targets = [
@@ -378,7 +378,7 @@ def impact_of(visit: Visit) -> dict[str, int | str]:
     for name in IMPACT:
         text = str(visit.form.get(name, "")).strip()
         if text:
-            found[name] = int(text) if text.isdigit() and len(text) < 12 else text[:500]
+            found[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else text[:500]
     return found
 
 

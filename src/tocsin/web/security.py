@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Hashable, Sequence
+from urllib.parse import urlsplit
 
 from starlette.datastructures import FormData, MutableHeaders
 from starlette.requests import Request
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant
 from tocsin.kernel.errors import Busy, Forbidden, Unusable
+from tocsin.kernel.redact import mask
+from tocsin.web.forms import check_charset
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
@@ -22,7 +25,7 @@ DOCS_CSP = CSP.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 HEADERS = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -98,15 +101,35 @@ def _within(address: str, trusted: Sequence[Network]) -> bool:
 async def read_form(request: Request) -> FormData:
     """The posted fields; raises :class:`Unusable` before a body is read that no form of ours could have sent."""
     length = request.headers.get("content-length", "")
-    if not length.isdigit() or len(length) > 9 or int(length) > MAX_FORM:
+    if not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > MAX_FORM:
         raise Unusable(f"a form has at most {MAX_FORM} bytes and says how many", "Content-Length")
+    check_charset(request.headers.get("content-type", ""))
     return await request.form(max_files=0, max_fields=500)
 
 
-def same_site(request: Request) -> None:
-    """Refuses a form of another site where there is no session yet to carry a token. Browsers say where a form came from."""
-    if request.headers.get("sec-fetch-site", "same-origin") == "cross-site":
-        raise Forbidden("this form came from another site; open the page here and send it again")
+def same_site(request: Request, public_url: str = "") -> None:
+    """Refuses a form of another site where there is no session yet to carry a token. Browsers say where a form came from.
+
+    Those of the day say it in ``Sec-Fetch-Site``, except over plain HTTP; there, and in older ones, ``Origin`` must be this
+    site: the host that was asked for, or that of ``public_url``. What says neither is no browser.
+    """
+    site, origin = request.headers.get("sec-fetch-site", ""), request.headers.get("origin", "")
+    if site in ("same-origin", "none") or (
+        not site and (not origin or _is_ours(origin, request, public_url))
+    ):
+        return
+    raise Forbidden(
+        f"this form came from another site ({mask(origin)[:100] or site}); open the page here and send it again. If that is"
+        " the address of this installation, set TOCSIN_PUBLIC_URL to it"
+    )
+
+
+def _is_ours(origin: str, request: Request, public_url: str) -> bool:
+    theirs = urlsplit(origin).netloc.lower()
+    return bool(theirs) and theirs in (
+        request.headers.get("host", "").lower(),
+        urlsplit(public_url).netloc.lower(),
+    )
 
 
 class Throttle:
@@ -121,20 +144,42 @@ class Throttle:
         """Raises :class:`TooMany` where the key has used up its tries."""
         now = self.clock.now()
         with self._lock:
-            recent = self._recent(key, now)
-        if len(recent) >= self.limit:
-            wait = max(1, (recent[-self.limit] + self.window - now) // SECOND)
-            raise TooMany(f"too many tries; try again in {-(-wait // 60)} min", wait)
+            self._check(key, now)
 
     def count(self, key: Hashable) -> None:
         """Counts a try."""
         now = self.clock.now()
         with self._lock:
-            if len(self._counted) >= self.keys:
-                self._counted = {
-                    one: times for one, times in self._counted.items() if times[-1] > now - self.window
-                }
-            self._counted[key] = [*self._recent(key, now), now][-self.limit :]
+            self._count(key, now)
+
+    def take(self, key: Hashable) -> None:
+        """Checks and counts at once, before the try is made: many at the same moment are counted one by one."""
+        now = self.clock.now()
+        with self._lock:
+            self._check(key, now)
+            self._count(key, now)
+
+    def give_back(self, key: Hashable) -> None:
+        """The last try of the key does not count: it was right."""
+        with self._lock:
+            counted = self._counted.get(key)
+            if counted:
+                counted.pop()
+            if not counted:
+                self._counted.pop(key, None)
+
+    def _check(self, key: Hashable, now: Instant) -> None:
+        recent = self._recent(key, now)
+        if len(recent) >= self.limit:
+            wait = max(1, (recent[-self.limit] + self.window - now) // SECOND)
+            raise TooMany(f"too many tries; try again in {-(-wait // 60)} min", wait)
+
+    def _count(self, key: Hashable, now: Instant) -> None:
+        if len(self._counted) >= self.keys:
+            self._counted = {
+                one: times for one, times in self._counted.items() if times[-1] > now - self.window
+            }
+        self._counted[key] = [*self._recent(key, now), now][-self.limit :]
 
     def forget(self, key: Hashable) -> None:
         """Whoever got in starts anew."""

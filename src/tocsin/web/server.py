@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tocsin import __version__
 from tocsin.engine.engine import Engine
 from tocsin.kernel.errors import TocsinError, Unauthenticated, Unusable, UnusableMany
 from tocsin.kernel.ports import Replies as Reading
-from tocsin.kernel.redact import mask
+from tocsin.kernel.redact import shown
 from tocsin.web.api import add_api
 from tocsin.web.base import Web, problem
 from tocsin.web.incident_pages import IncidentPages
@@ -37,6 +37,7 @@ from tocsin.web.service_pages import ServicePages
 
 HERE = Path(__file__).parent
 WAYS_IN = ("/in/", "/v2/", "/api/v2/")
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 MACHINES = ("/api", "/v2", "/in/")
 """addresses whose errors are for programs, whatever they accept"""
 
@@ -58,8 +59,14 @@ class ShortWay:
             for route in self._routes:
                 match, found = route.matches(scope)
                 if match is Match.FULL:
+
+                    async def marked(message: Message) -> None:
+                        if message["type"] == "http.response.start":
+                            message["headers"] = [*message["headers"], NOSNIFF]
+                        await send(message)
+
                     scope.update(found)
-                    await route.handle(scope, receive, send)
+                    await route.handle(scope, receive, marked)
                     return
         await self._app(scope, receive, send)
 
@@ -87,19 +94,23 @@ def build_app(
     async def refused(request: Request, error: TocsinError) -> Response:
         if for_people(request):
             if isinstance(error, Unauthenticated):
-                return web.page("sign_in.html", request, 401, error=mask(error.sentence), next="")
+                return web.page("sign_in.html", request, 401, error=shown(error.sentence, 4000), next="")
             return web.page(
-                "message.html", request, error.status, title="That did not work", text=mask(error.sentence)
+                "message.html",
+                request,
+                error.status,
+                title="That did not work",
+                text=shown(error.sentence, 4000),
             )
         if isinstance(error, UnusableMany):
-            return problem(Unusable(mask(error.sentence), error.faults[0].where))
+            return problem(Unusable(shown(error.sentence, 4000), error.faults[0].where))
         return problem(error)
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return problem(Unusable(f"{where}: {first['msg']}", where))
+        return problem(Unusable(f"{where[:60]}: {first['msg'][:300]}", where[:60]))
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:

@@ -1,0 +1,326 @@
+"""The way out: rows of the outbox are leased, become messages, are handed to their channels, and the result is told as a fact.
+
+At most one interrupting page for each person in the policy's interval; what comes within it joins the next. A row that
+cannot be composed is set aside with a retry and its reason; the others leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from tocsin.catalogue.people import INTERRUPTING_KINDS
+from tocsin.engine import delivery
+from tocsin.engine.work import Work
+from tocsin.incidents import facts as f
+from tocsin.kernel.clock import MINUTE, SECOND, Instant
+from tocsin.kernel.codec import decode
+from tocsin.kernel.errors import Busy, DeliveryFailed, TocsinError
+from tocsin.kernel.facts import SYSTEM
+from tocsin.kernel.ports import OutboxRow, Reader, Transaction
+from tocsin.kernel.randomness import token
+from tocsin.notify.backoff import next_attempt
+
+if TYPE_CHECKING:
+    from tocsin.engine.engine import Engine
+
+LEASE = MINUTE
+"""of a message: longer than any channel's time-outs; whoever took it and died holds it up no longer than this"""
+SET_ASIDE = 30 * SECOND
+"""until a message that could not be composed is tried again"""
+DELAYED_AFTER = 2
+"""attempts after which the person's next channel is tried beside one that does not answer"""
+LONGEST_HOLD = MINUTE
+"""a new P1 is never held for more than this, whatever the policy's figure says"""
+NOTICES_TOGETHER = MINUTE
+"""incidents that open within this of each other are told to one person in one notice"""
+MANY = 1_000_000
+PAGED = b"!"
+
+
+class Deliveries(Protocol):
+    """Runs deliveries: at once, or on threads, each channel's its own."""
+
+    def room(self, channel: str) -> int:
+        """How many more messages the channel can take now."""
+        ...
+
+    def hand_out(self, channel: str, job: Callable[[], object]) -> None:
+        """Runs a delivery by ``channel``."""
+        ...
+
+
+class AtOnce:
+    """Delivers where it stands, one message after another: tests, drills and simulations."""
+
+    def room(self, channel: str) -> int:
+        return MANY
+
+    def hand_out(self, channel: str, job: Callable[[], object]) -> None:
+        job()
+
+
+def paged_key(person: str, channel: str = "") -> str:
+    """Where it is kept when a person was last interrupted, or paged by a quiet channel: with the data, so that a restart or
+    another process knows."""
+    return f"paged/{person}" if channel in ("", *INTERRUPTING_KINDS) else f"paged/{person}/quiet"
+
+
+def last_paged(value: bytes | None) -> Instant:
+    """What is kept under :func:`paged_key`: the instant, with a mark once a channel took the page; 0 where nothing is."""
+    return int((value or b"0").rstrip(PAGED))
+
+
+def told_key(person: str) -> str:
+    """Where it is kept when a person was last told of an incident that opened."""
+    return f"told/{person}"
+
+
+class Sending:
+    """See the module; one for each engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def step(self, limit: int) -> int:
+        """Sends what is due, and answers how many rows were looked at."""
+        engine = self.engine
+        now = engine.clock.now()
+        due = engine.store.read(lambda r: r.next_outbox())
+        if due is None or due > now:
+            return 0
+        lease = token(engine.randomness)
+        full = [name for name in engine.channels if engine.deliveries.room(name) <= 0]
+
+        def work(tx: Transaction) -> tuple[int, delivery.Composed]:
+            rows = tx.lease_outbox(now, now + LEASE, lease, limit, full)
+            return len(rows), self._compose(tx, rows, lease, now)
+
+        looked_at, composed = engine.store.write(work)
+        for row, error in composed.faults:
+            engine.set_aside(f"message {row.id}", error, kind=row.effect, recipient=row.recipient)
+        for parcel in composed.parcels:
+            for row in parcel.rows:
+                engine.mended(f"message {row.id}")
+            self._hand_out(parcel, lease, now)
+        return looked_at
+
+    def _hand_out(self, parcel: delivery.Parcel, lease: str, leased_at: Instant) -> None:
+        self.engine.deliveries.hand_out(
+            parcel.row.channel, lambda: self.hand_over(parcel, lease, leased_at)
+        )  # fmt: skip
+
+    # before they leave
+
+    def _compose(
+        self, tx: Transaction, rows: list[OutboxRow], lease: str, now: Instant
+    ) -> delivery.Composed:  # fmt: skip
+        every = self._page_every(tx)
+        ready = [row for row in rows if not self._held_back(tx, row, lease, now, every)]
+        composed = delivery.compose(
+            tx, ready, self.engine.directory(tx), now, secret=self.engine.secret, public_url=self.engine.public_url, token=lease,
+            soon=now + every,
+        )  # fmt: skip
+        for row, error in composed.faults:
+            tx.retry_outbox(row.id, lease, now + SET_ASIDE, f"{type(error).__name__}: {error}"[:500])
+        composed.parcels = self._with_room(tx, composed.parcels, lease)
+        for parcel in composed.parcels:
+            person = parcel.row.recipient
+            if parcel.row.effect == "page":
+                tx.put_meta(paged_key(person, parcel.row.channel), str(now).encode())
+            if any(_opened(row) for row in parcel.rows):
+                tx.put_meta(told_key(person), str(now).encode())
+        return composed
+
+    def _with_room(
+        self, tx: Transaction, parcels: list[delivery.Parcel], lease: str
+    ) -> list[delivery.Parcel]:  # fmt: skip
+        """Those that their channels can take now; the others go back, so that nobody holds them while a channel hangs."""
+        room: dict[str, int] = {}
+        kept = []
+        for parcel in parcels:
+            channel = parcel.row.channel
+            room.setdefault(channel, self.engine.deliveries.room(channel))
+            room[channel] -= 1
+            if room[channel] >= 0:
+                kept.append(parcel)
+                continue
+            for row in parcel.rows:
+                tx.retry_outbox(row.id, lease, row.not_before, row.last_error, attempt=False)
+        return kept
+
+    def _page_every(self, reader: Reader) -> int:
+        try:
+            return self.engine.policy_of(reader, "")[0].paging.page_each_person_at_most_every.micros
+        except TocsinError as error:  # a policy that cannot be read does not stop pages
+            self.engine.set_aside("policy", error, kind="policy")
+            return MINUTE
+
+    def _held_back(self, tx: Transaction, row: OutboxRow, lease: str, now: Instant, every: int) -> bool:
+        """At most one interrupting page for each person in the policy's interval; what is held joins the next.
+
+        Notices of incidents that open one after another are held likewise: one covers those that open together.
+        """
+        if row.effect == "page":
+            name = paged_key(row.recipient, row.channel)
+            every = min(every, LONGEST_HOLD) if row.urgency == 0 else every
+        elif _opened(row):
+            name, every = told_key(row.recipient), NOTICES_TOGETHER
+        else:
+            return False
+        last = last_paged(tx.meta(name))
+        if not last < now < last + every:
+            return False
+        tx.retry_outbox(row.id, lease, last + every, row.last_error, attempt=False)
+        return True
+
+    # on the way
+
+    def hand_over(self, parcel: delivery.Parcel, lease: str, leased_at: Instant) -> None:
+        """Gives one message to its channel, outside any transaction, and tells the result.
+
+        One that waited so long for its turn that its lease might end on the way goes back instead: nobody gets it twice.
+        """
+        engine, row = self.engine, parcel.row
+        if engine.clock.now() - leased_at > LEASE // 2:
+            self._release(parcel, lease)
+            return
+        channel = engine.channels.get(row.channel)
+        try:
+            if channel is None:
+                raise DeliveryFailed(f"no {row.channel} channel is configured here", permanent=True)
+            receipt = channel.deliver(parcel.message)
+        except DeliveryFailed as error:
+            self._failed(parcel, lease, leased_at, error)
+        except Exception as error:  # noqa: BLE001  # a fault of its own must not send one message for ever
+            engine.set_aside(f"channel {row.channel}", error, kind="channel", recipient=row.recipient)
+            fault = DeliveryFailed(f"{row.channel}: {type(error).__name__}: {error}"[:500])
+            self._failed(parcel, lease, leased_at, fault)
+        else:
+            engine.mended(f"channel {row.channel}")
+            told = [(one, receipt.outcome, receipt.detail, receipt.reference) for one in parcel.rows]
+            self._settle(told, lease, leased_at if row.effect == "page" else 0)
+
+    def _release(self, parcel: delivery.Parcel, lease: str) -> None:
+        def work(tx: Transaction) -> None:
+            for row in parcel.rows:
+                tx.retry_outbox(row.id, lease, row.not_before, row.last_error, attempt=False)
+
+        self.engine.store.write(work)
+
+    @staticmethod
+    def _not_paged(tx: Transaction, row: OutboxRow, leased_at: Instant) -> None:
+        """Nobody was interrupted, so the next channel need not wait for the minute to pass: unless another took a page."""
+        name = paged_key(row.recipient, row.channel)
+        if tx.meta(name) == str(leased_at).encode():
+            tx.put_meta(name, None)
+
+    def _failed(self, parcel: delivery.Parcel, lease: str, leased_at: Instant, error: DeliveryFailed) -> None:
+        """Each row is tried again for as long as its own age allows, together with the others."""
+        engine, row = self.engine, parcel.row
+        if row.effect == "page":
+            engine.store.write(lambda tx: self._not_paged(tx, row, leased_at))
+        again: list[tuple[OutboxRow, Instant]] = []
+        ended: list[tuple[OutboxRow, str, str, str]] = []
+        for one in parcel.rows:
+            wait = None if error.permanent else self._wait(one, error)
+            if wait is None:
+                ended.append((one, "failed" if error.permanent else "gave_up", error.sentence, ""))
+            else:
+                again.append((one, wait))
+        if again:
+            self._retry(
+                [one for one, _ in again], lease, min(wait for _, wait in again), error.sentence[:500]
+            )
+        if ended:
+            self._settle(ended, lease)
+
+    def _wait(self, row: OutboxRow, error: DeliveryFailed) -> Instant | None:
+        engine = self.engine
+        return next_attempt(
+            row.attempts + 1, row.created_at, engine.clock.now(), row.urgency, engine.randomness, error.retry_after
+        )  # fmt: skip
+
+    # what became of them
+
+    def _retry(self, rows: Sequence[OutboxRow], lease: str, wait: Instant, sentence: str) -> None:
+        """Tries again later. The second time, the person's next channel is tried beside it."""
+
+        def again(tx: Transaction, row: OutboxRow) -> bool:
+            return tx.retry_outbox(row.id, lease, wait, sentence) and row.attempts + 1 == DELAYED_AFTER
+
+        self._each(rows, again, lambda unit, row: _tell(unit, row, "delayed", sentence, ""))
+
+    def _settle(
+        self, told: Sequence[tuple[OutboxRow, str, str, str]], lease: str, paged_at: Instant = 0
+    ) -> None:
+        """Ends rows: (row, outcome, detail, the provider's reference). ``paged_at``: since when a page was on its way."""
+        first = told[0][0]
+        by_row = {row.id: rest for row, *rest in told}
+
+        def end(tx: Transaction, row: OutboxRow) -> bool:
+            outcome, detail, _ = by_row[row.id]
+            state = "failed" if outcome in ("failed", "gave_up") else "done"
+            error = detail[:500] if state == "failed" else ""
+            if paged_at and row.id == first.id:
+                tx.put_meta(paged_key(row.recipient, row.channel), str(paged_at).encode() + PAGED)
+            return tx.complete_outbox(row.id, lease, state, self.engine.clock.now(), error)
+
+        def tell(unit: Work, row: OutboxRow) -> None:
+            outcome, detail, reference = by_row[row.id]
+            _tell(unit, row, outcome, detail, reference)
+
+        self._each([row for row, *_ in told], end, tell)
+
+    def _each(
+        self, rows: Sequence[OutboxRow], change: Callable[[Transaction, OutboxRow], bool], tell: Callable[[Work, OutboxRow], None]
+    ) -> None:  # fmt: skip
+        """Changes rows and tells their incidents, in one transaction.
+
+        Where one incident cannot be told (a newer version wrote it), each row goes by itself and that one untold: a
+        message that has left must not leave again.
+        """
+
+        def together(tx: Transaction, some: Sequence[OutboxRow], telling: bool) -> None:
+            unit = self.engine.work(tx, SYSTEM)
+            for row in some:
+                if change(tx, row) and telling:
+                    tell(unit, row)
+            unit.flush()
+
+        try:
+            self.engine.store.write(lambda tx: together(tx, rows, True))
+            return
+        except Busy:
+            raise
+        except Exception as error:  # noqa: BLE001  # said below, row by row
+            fault = error
+        for row in rows:
+            try:
+                if len(rows) > 1:
+                    self.engine.store.write(lambda tx, row=row: together(tx, [row], True))  # type: ignore[misc]
+                    continue
+            except Busy:
+                raise
+            except Exception as error:  # noqa: BLE001  # said below
+                fault = error
+            self.engine.set_aside(f"message {row.id}", fault, kind=row.effect, recipient=row.recipient)
+            self.engine.store.write(lambda tx, row=row: together(tx, [row], False))  # type: ignore[misc]
+
+
+def _opened(row: OutboxRow) -> bool:
+    """Whether the row is a notice of an incident that opened."""
+    return row.effect == "notice" and row.tag.startswith("notice:opened:")
+
+
+def _tell(unit: Work, row: OutboxRow, outcome: str, detail: str, reference: str) -> None:
+    """Records on the row's incident what became of the message."""
+    body = decode(row.payload)
+    if body.get("incident"):
+        unit.record(
+            unit.load(body["incident"]),
+            f.Delivery(
+                row.id, row.recipient, row.channel, body.get("contact", ""), outcome, detail[:500], row.attempts + 1,
+                body.get("run", ""), row.effect, reference[:200],
+            ),
+        )  # fmt: skip

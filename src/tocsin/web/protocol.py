@@ -1,0 +1,99 @@
+"""The HTTP protocol of the server, bounded where uvicorn is not: how large the head of a request is, and how long it takes.
+
+What is refused here never reaches the application; the bodies are bounded there, by address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 64 * 1024
+"""bytes of a request's first line and headers together"""
+HEAD_SECONDS = 30.0
+"""within which the head must have arrived: whoever opens connections and says nothing must not fill the places of others"""
+MAX_CONNECTIONS = 2000
+"""at once; more are answered 503. Live pages hold one each, senders one while they send"""
+
+_REFUSAL = b"the first line and the headers have more than %d kB" % (MAX_HEAD // 1024)
+
+
+class _TooLarge(Exception):
+    """Ends the parsing of a request."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """See the module."""
+
+    _head = 0
+    """bytes of the head that were parsed"""
+    _unparsed = 0
+    """bytes that arrived since anything was parsed: a header that never ends is parsed only at its end"""
+    _in_head = False
+    _too_large = False
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        went_on = self._in_head
+        super().data_received(data)
+        if self._in_head and went_on and not self.transport.is_closing():
+            self._unparsed += len(data)
+            if self._unparsed > MAX_HEAD:
+                self._refuse()
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head, self._unparsed = True, 0, 0
+        if self._timer is None:
+            self._start_timer()
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._too_large:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            self._too_large = True
+            raise _TooLarge  # the parser stops, and uvicorn asks for a refusal
+
+    def _refuse(self) -> None:
+        self._in_head = False
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
+        )
+        self.transport.close()
+
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,371 @@
+"""What leaves, to whom, together with what, and what is said of what does not: through the real engine, in virtual time."""
+
+import msgspec
+import pytest
+from broken import Broken, written_by_a_newer_version
+from test_what_happens_to_people import World
+
+from tocsin.catalogue.people import Contact
+from tocsin.engine import commands as c
+from tocsin.engine import overview
+from tocsin.engine.watching import Heartbeat
+from tocsin.identity.principals import person_principal
+from tocsin.incidents.organisation import record_of
+from tocsin.kernel.clock import HOUR, MINUTE, SECOND, ManualClock, parse_instant
+from tocsin.kernel.errors import DeliveryFailed, FromTheFuture, NotFound
+from tocsin.policy.load import default_policy_text
+from tocsin.providers.console import ConsoleChannel
+
+SLOW = default_policy_text().replace(
+    "page_each_person_at_most_every: 60s", "page_each_person_at_most_every: 10m"
+)
+
+
+@pytest.fixture
+def world(tmp_path):
+    one = World(tmp_path)
+    yield one
+    one.store.close()
+
+
+def put(world, person, **changes):
+    known = world.engine.directory().people[person]
+    world.engine.put_records([record_of(msgspec.structs.replace(known, **changes), world.clock.now())])
+
+
+def token(message):
+    return message.ack_url.rpartition("/")[2]
+
+
+# one that cannot be composed
+
+
+@pytest.mark.semantics(14)
+def test_one_stream_that_a_newer_version_wrote_holds_up_no_page_of_the_others(world):
+    world.alert()
+    written_by_a_newer_version(world)
+    world.alert("sign-in down", "k2", service="authentication")
+    world.step()
+    assert {one.thread for one in world.pages()} == {world.incident("INC-2").id}
+    assert any("FromTheFuture" in why for why in world.engine.poisoned.values())
+    world.clock.advance(3 * MINUTE)
+    world.step()
+    assert world.engine.lateness()[1] >= 3 * MINUTE, "what could not be composed is late and shows"
+
+
+def test_a_zone_that_nobody_knows_is_read_as_utc(world):
+    put(world, "chiara", zone="Mars/Olympus")
+    world.alert()
+    world.step()
+    assert "Since 10:00 UTC" in world.pages("chiara")[0].text
+
+
+def test_one_row_that_is_damaged_is_set_aside_with_its_reason_and_leaves_once_it_is_mended(world):
+    world.alert()
+    row = world.store.read(lambda r: r.outbox(recipient="chiara"))[0]
+    with world.store.engine().begin() as connection:
+        connection.exec_driver_sql("UPDATE outbox SET payload = x'00' WHERE id = ?", (row.id,))
+    world.step()
+    assert world.pages("chiara") == [] and world.pages("jonas") != []
+    assert f"message {row.id}" in world.engine.poisoned
+    with world.store.engine().begin() as connection:
+        connection.exec_driver_sql("UPDATE outbox SET payload = ? WHERE id = ?", (row.payload, row.id))
+    world.run(MINUTE)
+    assert len(world.pages("chiara")) == 1
+    assert f"message {row.id}" not in world.engine.poisoned
+
+
+def test_a_channel_with_a_fault_of_its_own_fails_over_like_one_that_says_no(world):
+    class Faulty:
+        name, wakes = "sms", True
+
+        def deliver(self, message):
+            raise KeyError("sid")
+
+    put(world, "chiara", contacts=(Contact("t", "sms", "+4915112345", "", 1, 1), Contact("p", "console", "chiara", "", 1, 1)))  # fmt: skip
+    world.engine.channels["sms"] = Faulty()
+    world.alert()
+    world.run(20 * SECOND)
+    assert len(world.pages("chiara")) == 1
+    assert "channel sms" in world.engine.poisoned
+
+
+def test_a_message_that_left_is_not_sent_again_because_its_incident_cannot_be_told(world):
+    sent = []
+
+    class Upgrading(ConsoleChannel):
+        """While it delivers, a newer version writes to the incident."""
+
+        def deliver(self, message):
+            if not sent:
+                written_by_a_newer_version(world)
+            sent.append(message.to)
+            return super().deliver(message)
+
+    world.engine.channels["console"] = Upgrading()
+    world.alert()
+    world.step()
+    world.clock.advance(5 * MINUTE)
+    world.step()
+    assert len(sent) == len(set(sent))
+
+
+# lateness
+
+
+@pytest.mark.semantics(20)
+def test_a_page_that_no_channel_takes_is_late_since_it_was_first_due_and_the_outside_hears_it(world):
+    pinged = []
+    heartbeat = Heartbeat(world.engine, "https://watchdog.example", pinged.append, steady=ManualClock())
+    assert heartbeat.beat()
+    world.engine.channels.clear()
+    world.engine.channels |= {"console": Broken(), "sms": Broken("sms")}
+    world.alert()
+    world.run(20 * MINUTE)
+    assert world.engine.lateness()[1] >= 20 * MINUTE
+    assert "Messages are late" in " ".join(overview.banner(world.engine))
+    assert not heartbeat.beat() and len(pinged) == 1
+
+
+@pytest.mark.semantics(20)
+def test_a_page_that_failed_for_good_for_everybody_stays_late_until_somebody_takes_it(world):
+    world.engine.channels.clear()
+    world.engine.channels |= {
+        "console": Broken(permanent=True),
+        "sms": Broken("sms", permanent=True),
+    }
+    world.alert()
+    world.run(5 * MINUTE)
+    assert world.engine.lateness()[1] >= 5 * MINUTE
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.do("jonas", c.Acknowledge("INC-1"))
+    assert world.engine.lateness()[1] == 0
+
+
+@pytest.mark.semantics(20)
+def test_a_stream_that_is_set_aside_grows_late_and_stops_the_ping(world):
+    pinged = []
+    heartbeat = Heartbeat(world.engine, "https://watchdog.example", pinged.append, steady=ManualClock())
+    world.alert()
+    world.step()
+    written_by_a_newer_version(world)
+    worst = 0
+    for _ in range(60):
+        world.clock.advance(20 * SECOND)
+        world.step()
+        worst = max(worst, world.engine.lateness()[0])
+    assert worst >= 15 * MINUTE
+    assert world.engine.poisoned and not heartbeat.beat() and pinged == []
+    assert any("set aside" in one or "could not be worked on" in one for one in overview.banner(world.engine))
+
+
+def test_what_was_set_aside_is_forgotten_once_it_no_longer_fails(world):
+    world.engine.set_aside("x", DeliveryFailed("away"), kind="channel")
+    assert world.engine.poisoned == {"x": "DeliveryFailed: away"}
+    world.clock.advance(6 * MINUTE)
+    assert world.engine.poisoned == {}
+
+
+@pytest.mark.semantics(19)
+def test_work_under_a_lease_that_another_has_taken_is_not_done_twice(world):
+    world.alert()
+    now = world.clock.now() + 3 * MINUTE
+    world.clock.move_to(now)
+    rows = world.store.write(lambda tx: tx.lease_timers(now, now + SECOND, "slow", 9))
+    world.clock.advance(5 * SECOND)
+    other = world.store.write(
+        lambda tx: tx.lease_timers(world.clock.now(), world.clock.now() + MINUTE, "quick", 9)
+    )
+    assert {row.key for row in other} == {row.key for row in rows}
+    before = len(world.lines())
+    for row in rows:
+        world.store.write(world.engine._timer_work(row, "slow"))
+    assert len(world.lines()) == before
+    for row in other:
+        world.store.write(world.engine._timer_work(row, "quick"))
+    assert len(world.lines()) > before
+
+
+# what a page lists
+
+
+@pytest.mark.semantics(14)
+def test_a_new_p1_is_never_held_for_more_than_a_minute_whatever_the_policy_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_what_happens_to_people.default_policy_text", lambda: SLOW)
+    world = World(tmp_path)
+    world.do("anna", c.Declare("slow", severity="P2", services=["payments"]))
+    world.step()
+    world.clock.advance(SECOND)
+    world.do("anna", c.Declare("down", severity="P1", services=["payments"]))
+    world.run(MINUTE)
+    _, second = world.pages("chiara")
+    assert "P1 INC-2" in second.title
+    assert "INC-1" in second.text, "it lists what the first page asked for too"
+    world.store.close()
+
+
+@pytest.mark.semantics(13, 14)
+def test_what_waits_for_working_hours_is_not_listed_by_a_page_at_night(world):
+    world.clock.move_to(parse_instant("2026-03-04T02:00:00Z"))
+    world.do("anna", c.Declare("slow", severity="P3", services=["payments"]))
+    world.run(MINUTE)
+    world.do("anna", c.Declare("down", severity="P1", services=["payments"]))
+    world.run(MINUTE)
+    assert "INC-1" not in world.pages("chiara")[0].text
+    world.engine.acknowledge_link(token(world.pages("chiara")[0]))
+    assert world.incident("INC-1").holder == ""
+
+
+@pytest.mark.semantics(14)
+def test_a_page_of_many_incidents_tells_the_worst_in_full_and_names_all(world):
+    for number in range(30):
+        world.do("anna", c.Declare(f"thing {number} is down", severity="P2", services=["payments"]))
+    world.step()
+    page = world.pages("chiara")[0]
+    assert all(f"INC-{n}:" in page.text for n in range(1, 31))
+    assert page.text.count("Since ") == 10
+    assert "and 29 more" in page.title
+
+
+@pytest.mark.semantics(12, 14)
+def test_a_quiet_page_does_not_count_as_an_interruption(world):
+    world.engine.channels["email"] = mail = ConsoleChannel("email")
+    contacts = (Contact("p", "console", "chiara", "", 1, 1), Contact("m", "email", "c@x.example", "", 1, 1))
+    put(world, "chiara", contacts=contacts)
+    world.alert("small request: nicer icon", "k0")
+    world.step()
+    assert [one.kind for one in mail.messages] == ["page"]
+    world.alert()
+    world.step()
+    assert [one.urgency for one in world.pages("chiara")] == [0]
+
+
+# what is told together
+
+
+@pytest.mark.semantics(13)
+def test_one_notice_covers_p1s_that_open_together(world):
+    for number in range(3):
+        world.do("anna", c.Declare(f"outage {number}", severity="P1", services=["payments"]))
+    world.step()
+    told = [one for one in world.phone.messages if one.to == "kavya" and one.kind == "notice"]
+    assert [one.title for one in told] == [
+        "3 incidents: P1 INC-1: outage 0; P1 INC-2: outage 1; P1 INC-3: outage 2"
+    ]
+    world.clock.advance(20 * SECOND)
+    for number in (3, 4):
+        world.do("anna", c.Declare(f"outage {number}", severity="P1", services=["payments"]))
+    world.run(MINUTE)
+    told = [one for one in world.phone.messages if one.to == "kavya" and one.kind == "notice"]
+    assert len(told) == 2 and told[1].title.startswith("2 incidents: P1 INC-4")
+
+
+@pytest.mark.semantics(19)
+def test_after_six_hours_down_each_person_gets_one_message(world):
+    for number, service in enumerate(("payments", "checkout", "reports", "api")):
+        world.alert(f"{service} down", f"k{number}", service=service)
+    world.run(2 * MINUTE)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.step()
+    sent = len(world.phone.messages)
+    world.clock.advance(6 * HOUR)
+    world.step()
+    people = [one.to for one in list(world.phone.messages)[sent:]]
+    assert people and len(people) == len(set(people))
+
+
+@pytest.mark.semantics(23)
+def test_what_is_told_of_a_restricted_incident_is_number_severity_and_link_only(world):
+    secret = "zebraquartz"
+    world.do("anna", c.Declare(f"{secret} leaked", severity="P1", kind="security", services=["payments"]))
+    world.run(MINUTE)
+    world.do("anna", c.SetSeverity("INC-1", "P2", f"{secret} is harmless", break_glass="nobody commands"))
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.do("anna", c.Move("INC-1", "false_alarm", f"it was {secret} of accounting", break_glass="mine"))
+    world.run(MINUTE)
+    assert len(world.phone.messages) > 3
+    for one in world.phone.messages:
+        assert secret not in str(msgspec.to_builtins(one))
+        assert one.data["reason"] == ""
+        assert "INC-1 (restricted)" in one.text and "false alarm" not in one.text
+
+
+@pytest.mark.guide("SEV-1")
+def test_every_message_of_a_drill_begins_with_the_word_and_shares_none_with_what_is_real(world):
+    world.do("anna", c.Declare("rehearsal", severity="P1", services=["payments"], drill=True))
+    world.do("anna", c.Declare("it burns", severity="P1", services=["payments"]))
+    world.run(3 * MINUTE)
+    drills = [one for one in world.phone.messages if "DRILL-1" in one.text]
+    assert drills
+    for one in drills:
+        assert [text[:5] for text in (one.title, one.text, one.short)] == ["DRILL"] * 3
+        assert "INC-1" not in one.text
+    real = [one for one in world.phone.messages if "INC-1" in one.text]
+    assert real and not any("DRILL" in one.title + one.text for one in real)
+
+
+@pytest.mark.semantics(17)
+def test_where_the_alert_names_no_runbook_and_no_dashboard_those_of_the_service_are_given(world):
+    service = world.engine.directory().services["payments"]
+    assert service.runbook_url
+    world.alert()
+    world.step()
+    text = world.pages("chiara")[0].text
+    assert f"Runbook: {service.runbook_url}" in text
+    assert all(f"Dashboard: {one.url}" in text for one in service.dashboards)
+
+
+# links
+
+
+@pytest.mark.semantics(16)
+def test_the_link_of_somebody_who_was_deactivated_neither_shows_nor_acknowledges(world):
+    world.alert()
+    world.step()
+    link = token(world.pages("chiara")[0])
+    put(world, "chiara", active=False)
+    with pytest.raises(NotFound, match="no longer active"):
+        world.engine.link(link)
+    with pytest.raises(NotFound, match="no longer active"):
+        world.engine.acknowledge_link(link)
+    assert world.incident().holder == ""
+
+
+@pytest.mark.semantics(9, 16)
+def test_the_link_of_a_merged_incident_serves_the_one_that_goes_on(world):
+    world.alert()
+    world.step()
+    page = world.pages("chiara")[0]
+    world.do("anna", c.Declare("checkout down", severity="P1", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "the same"))
+    assert [one.name for one in world.engine.link(token(page))[1]] == ["INC-2"]
+    world.engine.acknowledge_link(token(page))
+    assert world.incident("INC-2").holder == "chiara"
+
+
+@pytest.mark.semantics(16)
+def test_a_link_goes_on_serving_what_can_be_read(world):
+    world.do("anna", c.Declare("one", severity="P2", services=["payments"]))
+    world.do("anna", c.Declare("two", severity="P2", services=["payments"]))
+    world.step()
+    page = world.pages("chiara")[0]
+    written_by_a_newer_version(world, "INC-1")
+    assert [one.name for one in world.engine.link(token(page))[1]] == ["INC-2"]
+    world.engine.acknowledge_link(token(page))
+    assert world.incident("INC-2").holder == "chiara"
+    with pytest.raises(FromTheFuture):
+        world.incident("INC-1")
+
+
+# lists
+
+
+def test_lists_show_what_can_be_read_and_the_banner_says_what_cannot(world):
+    world.alert()
+    world.step()
+    written_by_a_newer_version(world)
+    world.alert("sign-in down", "k2", service="authentication")
+    anna = person_principal("anna", "owner")
+    overview.owed_by(world.engine, person_principal("farid", "responder"))
+    assert "authentication" in overview.health(world.engine, anna)
+    assert any("INC-1" in one for one in overview.banner(world.engine))

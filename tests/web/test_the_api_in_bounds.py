@@ -1,0 +1,116 @@
+"""The API towards what is odd: far years, digits that are none, large and packed bodies, other methods, other encodings."""
+
+import httpx2
+import pytest
+from people_at_the_door import Visitor, asks
+
+YEARS = [10**15 * 9, 10**18, 2**63, 10**30, -1, "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "²", "٣"]
+SHOWN = ("/api/v1/silences", "/api/v1/maintenance", "/api/v1/leave", "/api/v1/schedules", "/api/v1/state")
+PAGES = ("/", "/silences", "/oncall", "/people/anna")
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_an_instant_that_no_calendar_shows_is_refused_and_no_page_breaks_over_it(site, year):
+    me, visitor = asks(site, "anna"), Visitor(site, "anna")
+    site.alert("report export broken feature", "a")
+    schedule = next(iter(site.tocsin.engine.directory().schedules))
+    until, soon = "2098-01-01T00:00:00Z", "2090-01-01T00:00:00Z"
+    quiet = {"reason": "r", "matchers": ["a=b"]}
+    changes = [
+        ("/api/v1/silences", quiet | {"ends_at": year}),
+        ("/api/v1/silences", quiet | {"ends_at": until, "starts_at": year}),
+        ("/api/v1/maintenance", {"services": ["payments"], "reason": "r", "ends_at": year}),
+        ("/api/v1/leave", {"person": "anna", "start": soon, "end": year}),
+        ("/api/v1/leave", {"person": "anna", "start": year, "end": until}),
+        (f"/api/v1/schedules/{schedule}/overrides", {"person": "anna", "start": soon, "end": year}),
+        *(
+            (f"/api/v1/incidents/INC-1/commands/{verb}", body)
+            for verb, body in (
+                ("update", {"text": "u", "eta": year}),
+                ("note", {"text": "n", "at": year}),
+                ("milestone", {"name": "impact_began", "at": year}),
+                ("task_add", {"text": "t", "due": year}),
+                ("pause_clock", {"until": year, "reason": "r"}),
+            )
+        ),
+    ]
+    for path, body in changes:
+        answer = me("POST", path, json=body)
+        assert answer.status_code == 400, (path, body, answer.text)
+        assert answer.json()["detail"]
+    form = {"verb": "add_silence", "matchers": "a=b", "reason": "r", "ends_at": str(year)}
+    assert visitor.post("/silences", **form).status_code == 400
+    assert me("GET", f"/api/v1/oncall?at={year}").status_code == 400
+    for path in SHOWN:
+        assert me("GET", path).status_code == 200
+    for path in PAGES:
+        assert visitor.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/incidents?limit=²", "/incidents?before=².x", "/incidents?limit=0", "/incidents?limit=501", "/incidents/INC-²",
+        "/incidents/INC-1/timeline?after=²", "/schedules/payments?days=²",
+    ],
+)  # fmt: skip
+def test_digits_that_are_no_numbers_are_refused(site, path):
+    assert asks(site, "anna")("GET", "/api/v1" + path).status_code in (400, 404)
+
+
+def test_a_body_that_is_too_large_or_packed_is_told_so(site):
+    me = asks(site, "anna")
+    large = me("POST", "/api/v1/incidents", content=b'{"title":"' + b"x" * 1_100_000 + b'"}')
+    assert large.status_code == 413
+    assert large.headers["content-type"] == "application/problem+json"
+    pieces = me("POST", "/api/v1/incidents", content=iter([b" " * 65_536] * 20))
+    assert pieces.status_code == 413
+    packed = me("POST", "/api/v1/incidents", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+    assert packed.status_code == 415
+    deep = me("POST", "/api/v1/incidents", content=b'{"title":' + b"[" * 500 + b"]" * 500 + b"}")
+    assert (deep.status_code, "nested" in deep.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/incidents", {"GET", "HEAD", "POST"}),
+        ("/api/v1/people/anna", {"GET", "HEAD", "PATCH"}),
+        ("/api/v1/teams/payments", {"DELETE", "PUT"}),
+        ("/api/v1/schedules/payments", {"GET", "HEAD", "PUT", "DELETE"}),
+        ("/api/v2/alerts", {"GET", "HEAD", "POST"}),
+        ("/api/v2/silence/x", {"GET", "HEAD", "DELETE"}),
+    ],
+)
+def test_another_method_is_told_all_that_may_be_used(site, path, methods):
+    answer = asks(site, "anna")("TRACE", path)
+    assert answer.status_code == 405
+    assert {one.strip() for one in answer.headers["allow"].split(",")} == methods
+
+
+def test_an_address_with_several_methods_does_what_each_says(site):
+    me = asks(site, "anna")
+    assert me("PUT", "/api/v1/teams/night", json={"name": "Night"}).json()["id"] == "night"
+    assert "night" in [one["id"] for one in me("GET", "/api/v1/teams").json()["teams"]]
+    assert me("DELETE", "/api/v1/teams/night").status_code == 200
+
+
+def test_the_document_states_its_limits(site):
+    document = httpx2.get(site.url + "/api/openapi.json", timeout=10).json()
+    declare = document["paths"]["/api/v1/incidents"]["post"]
+    body = declare["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["title"]["minLength"] == 1
+    assert {"413", "415"} <= set(declare["responses"])
+    limit = next(
+        one for one in document["paths"]["/api/v1/incidents"]["get"]["parameters"] if one["name"] == "limit"
+    )
+    assert (limit["schema"]["minimum"], limit["schema"]["maximum"]) == (1, 500)
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "punycode", "utf-16", "undefined", "x" * 100])
+def test_a_form_in_another_encoding_is_refused(site, charset):
+    part = b'--B\r\nContent-Disposition: form-data; name="login"\r\n\r\n\\ud800+2AA-\r\n--B--\r\n'
+    headers = {"Content-Type": f"multipart/form-data; boundary=B; charset={charset}"}
+    assert httpx2.post(site.url + "/sign-in", content=part, headers=headers, timeout=10).status_code == 415
+    headers["Content-Type"] = "multipart/form-data; boundary=B; charset=UTF-8"
+    assert httpx2.post(site.url + "/sign-in", content=part, headers=headers, timeout=10).status_code < 500
