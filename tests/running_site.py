@@ -73,14 +73,19 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Site]:
+def running(folder: Path, demo: bool = True) -> Iterator[Site]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    tocsin = build(Settings(data=str(folder), port=port, demo=True))
+    tocsin = build(Settings(data=str(folder), port=port, demo=demo))
     server = uvicorn.Server(
         uvicorn.Config(
-            build_app(tocsin.engine, phone=tocsin.phone, label="Demonstration", rooms=DrillRooms()),
+            build_app(
+                tocsin.engine,
+                phone=tocsin.phone if demo else None,
+                label="Demonstration" if demo else "",
+                rooms=DrillRooms(),
+            ),
             port=port,
             log_level="error",
             ws="none",

@@ -54,7 +54,7 @@ def test_mitigation_is_the_technical_leads_and_a_miss_is_recorded_with_who_owed_
     world.do("chiara", c.AssignRole("INC-1", "technical_lead", "dmitri"))
     assert clocks(world)["mitigate"].duty.owner == "technical_lead"
     world.run(16 * MINUTE)
-    assert "MISSED: mitigate" in world.told()
+    assert "MISSED: begin mitigation" in world.told()
     assert clocks(world)["mitigate"].missed
     world.do("dmitri", c.Protocol("INC-1", "mitigate", "rolled back"))
     assert clocks(world)["mitigate"].state == "met_late"
@@ -84,5 +84,5 @@ def test_stand_ups_are_owed_three_times_a_day_for_a_p1_and_one_that_is_missed_gi
     second = clocks(world)["stand_up"].duty.start
     assert second > first
     world.run(second - world.clock.now() + 40 * MINUTE)
-    assert "MISSED: stand_up" in world.told()
+    assert "MISSED: stand-up" in world.told()
     assert clocks(world)["stand_up"].duty.start > second

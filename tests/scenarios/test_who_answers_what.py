@@ -349,7 +349,7 @@ def test_waiving_what_executives_are_owed_takes_two(world):
     with pytest.raises(Forbidden):
         world.do("chiara", c.AnswerRequest("INC-1", said["request"]))
     world.do("dmitri", c.AnswerRequest("INC-1", said["request"]))
-    assert "tell waived: they sit beside me (agreed by Chiara Conti)" in world.told()
+    assert "first notice waived: they sit beside me (agreed by Chiara Conti)" in world.told()
 
 
 @pytest.mark.guide("REC-5")

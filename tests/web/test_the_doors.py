@@ -57,12 +57,12 @@ def test_the_commander_can_answer_their_page_by_its_link_after_an_engineer_has_a
     on_rotation = directory.resolve("incident_commander", site.tocsin.engine.clock.now()).people[0]
     commander = site.page_for(on_rotation).ack_url
     assert httpx2.post(engineer, timeout=10).status_code == 200
-    assert 'class="primary big"' in httpx2.get(commander, timeout=10).text
+    assert ">Acknowledge</button>" in httpx2.get(commander, timeout=10).text
     httpx2.post(commander, timeout=10)
     assert (
         site.api("GET", "/api/v1/incidents/1").json()["roles"]["incident_commander"]["person"] == on_rotation
     )
-    assert 'class="primary big"' not in httpx2.get(commander, timeout=10).text
+    assert ">Acknowledge</button>" not in httpx2.get(commander, timeout=10).text
 
 
 @pytest.mark.semantics(16)

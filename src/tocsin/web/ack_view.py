@@ -10,6 +10,7 @@ from tocsin.engine import commands as c
 from tocsin.engine import delivery
 from tocsin.engine.engine import Engine
 from tocsin.identity.principals import person_principal
+from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident
 from tocsin.notify.texts import PageContext
 from tocsin.web.base import Web
@@ -28,6 +29,8 @@ class Shown(msgspec.Struct):
     """who else was paged, names"""
     commands: bool = False
     """they are paged as commander"""
+    runbook: str = ""
+    """of the alert, else of the first service that has one"""
 
 
 def ack_page(web: Web, request: Request, token: str) -> Response:
@@ -54,7 +57,14 @@ def _shown(engine: Engine, incident: Incident, person: str) -> Shown:
         incident.open and (incident.holder == person or incident.commander == person) and not answered,
         incident.open and (not incident.holder or answered), [] if incident.restricted else [directory.name(one) for one in paged],
         any(run.kind == "commander" and run.state == "running" and person in run.paged for run in incident.runs.values()),
+        "" if incident.restricted else _runbook(incident, directory),
     )  # fmt: skip
+
+
+def _runbook(incident: Incident, directory: Directory) -> str:
+    alerts = (one.ref.runbook_url for one in incident.firing)
+    services = (directory.services[one].runbook_url for one in incident.services if one in directory.services)
+    return next((url for url in (*alerts, *services) if url), "")
 
 
 def acknowledge(engine: Engine, token: str) -> None:

@@ -318,6 +318,7 @@ def next_steps(
             [("assess", "step"), ("activate", "step"), ("mitigate", "step"), ("update", "update")]
         )
         if (clock := pressing.get(step)) is not None
+        and (step != "update" or not incident.updates or clock.state != "running")
         and not (step == "activate" and "assess" not in incident.protocol)
         and not (step == "assess" and ("confirm", "confirm_severity") in first)
     ]  # fmt: skip
@@ -329,4 +330,4 @@ def next_steps(
     end = [last] if incident.status == "monitoring" or quiet else []
     urgent = any(clock.state in ("soon", "overdue") and rule == "update" for rule, clock in pressing.items())
     ordered = [*first, *later, *end] if urgent or not quiet else [*first, *end, *later]
-    return [step for step, verb in ordered if may(verb)]
+    return [step for step, verb in [*ordered, ("underway", "update")] if may(verb)]

@@ -19,13 +19,14 @@ from tocsin.web.base import Visit, Web
 from tocsin.web.phone_view import rung
 from tocsin.web.security import TooMany, read_form, same_site
 
+FORM = "application/x-www-form-urlencoded"
+
 T = TypeVar("T")
 
 AT_ONCE = 3
 """passwords that are looked at together"""
 WAITING = 50
 """sign-ins that may wait for their turn"""
-FORM = "application/x-www-form-urlencoded"
 
 
 class Pages:

@@ -47,13 +47,14 @@
   }
   document.addEventListener("change", function (event) { if (event.target.tagName === "SELECT") event.target.dataset.touched = "yes"; });
   document.addEventListener("reset", function (event) { event.target.querySelectorAll("[data-touched]").forEach(function (one) { delete one.dataset.touched; }); });
-  function keep(part) {
+  function keep(part, except) {
     var kept = { open: {}, fields: {}, at: null }, focused = document.activeElement;
     part.querySelectorAll("details[id]").forEach(function (one) { kept.open[one.id] = one.open; });
     part.querySelectorAll("form").forEach(function (form) {
+      var refused = form !== except && form.querySelector("[role=alert]"); // what it was filled with again is as good as written
       form.querySelectorAll(FIELDS).forEach(function (field, number) {
         var place = keyOf(form) + "#" + number;
-        if (changed(field)) {
+        if (changed(field) || refused) {
           kept.fields[place] = field.tagName === "SELECT" ? Array.prototype.map.call(field.selectedOptions, function (one) { return one.value; })
             : field.type === "checkbox" || field.type === "radio" ? field.checked : field.value;
         }
@@ -106,7 +107,7 @@
   }
   if (main && main.hasAttribute("hx-get")) {
     remember();
-    var sending = null, home = "";
+    var sending = null, home = "", again = false;
     document.body.addEventListener("htmx:beforeOnLoad", function (event) {
       var said = Number(event.detail.xhr.getResponseHeader("x-tocsin-now"));
       if (said) heard = { server: said, here: Date.now() };
@@ -136,12 +137,17 @@
       if (part.id === "say") { if (!sending) event.detail.shouldSwap = false; return; }
       var said = essence(fresh);
       if (known[part.id] === said) { event.detail.shouldSwap = false; return; }
-      if (!sending && isWritten(part)) { event.detail.shouldSwap = false; waiting[part.id] = true; return; }
+      if (!sending && (isWritten(part) || part.querySelector("form [role=alert]"))) { event.detail.shouldSwap = false; waiting[part.id] = true; return; }
+      if (Array.prototype.some.call(part.querySelectorAll("form.htmx-request"), function (one) { return one !== sending; })) {
+        event.detail.shouldSwap = false; // an answer is on its way to a form that stands here
+        again = true;
+        return;
+      }
       known[part.id] = said;
-      kept[part.id] = keep(part);
+      kept[part.id] = keep(part, sending);
     });
     document.body.addEventListener("htmx:afterSettle", settle);
-    document.body.addEventListener("htmx:afterRequest", function () { settle(); sending = null; tick(); });
+    document.body.addEventListener("htmx:afterRequest", function () { settle(); sending = null; tick(); if (again) { again = false; soon(); } });
     function settle() {
       Object.keys(kept).forEach(function (id) {
         var part = document.getElementById(id);

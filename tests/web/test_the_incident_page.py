@@ -1,0 +1,256 @@
+"""An incident on its pages: one next step, who decides, what is missing, what was said to whom; nothing written is lost."""
+
+import re
+
+import pytest
+from people_at_the_door import Visitor, asks, forms_on
+
+from tocsin.kernel.clock import HOUR
+from tocsin.web.base import countdown, linked_text
+from tocsin.web.refill import Refused, opened
+
+
+def step(text):
+    """The heading of the one next step."""
+    found = re.search(r'<div class="step-card">\s*<h2>(.*?)</h2>', text, re.DOTALL)
+    return re.sub(r"<[^>]+>", "", found[1]).strip() if found else ""
+
+
+def test_one_step_leads_to_the_next(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    path = "/incidents/INC-1"
+    assert step(me.get(path).text) == "Nobody has it yet"
+    me.post(path, verb="acknowledge")
+    assert step(me.get(path).text) == "Is it a P1?"
+    me.post(path, verb="severity", severity="P1")
+    assert step(me.get(path).text) in ("Lessen the harm", "Say what is known")
+    me.post(path, verb="protocol", step="mitigate", how="rolled back")
+    me.post(path, verb="update", text="rolled back")
+    assert step(me.get(path).text) == "Under way"
+    site.alert("payments down", "pay-1", "resolve")
+    assert step(me.get(path).text) == "Is it really over?"
+    for kind in ("functional", "performance", "security"):
+        me.post(path, verb="validate", kind=kind, outcome="passed")
+    assert step(me.get(path).text) == "It looks over"
+    me.post(path, verb="move", to="resolve", reason="rolled back")
+    assert step(me.get(path).text) == "Learn from it"
+    assert "lasted" in me.get(path).text
+
+
+def test_only_one_button_of_the_whole_page_is_the_primary_one(site):
+    site.alert("payments down", "pay-1")
+    text = Visitor(site, "chiara").get("/incidents/INC-1").text
+    assert re.findall(r'<button[^>]*class="primary"[^>]*>([^<]*)', text) == ["Acknowledge"]
+
+
+def test_a_form_that_is_refused_comes_back_as_it_was_written(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    refused = me.post(
+        "/incidents/INC-1", verb="update", text="it & all <b>of it</b>", at="2099-01-01T10:00", audience="customers"
+    )  # fmt: skip
+    assert refused.status_code == 409
+    assert "it &amp; all &lt;b&gt;of it&lt;/b&gt;</textarea>" in refused.text
+    assert '<option value="customers" selected>' in refused.text
+    assert 'name="at" value="2099-01-01T10:00"' in refused.text
+    assert re.search(r'<details open id="write-more">', refused.text), "the field that is wrong is shown"
+    assert refused.text.count('role="alert" tabindex') == 1, "the sentence stands at its own form alone"
+
+
+def test_declaring_and_reporting_keep_what_was_written_too(site):
+    me = Visitor(site, "chiara")
+    refused = me.post("/declare", verb="declare", title="  ", summary="since the release", kind="data")
+    assert refused.status_code == 400
+    assert "since the release</textarea>" in refused.text
+    assert '<option value="data" selected>' in refused.text
+    refused = me.post("/report", title="cannot pay", detected_how="crystal_ball", who="Ms Ode")
+    assert 'value="Ms Ode"' in refused.text
+
+
+def test_several_fields_of_one_name_come_back_each_in_its_place():
+    from starlette.datastructures import FormData
+
+    form = FormData([("verb", "put"), ("who", "b"), ("who", "a"), ("secret", "x")])
+    options = '<option value="a">A</option><option value="b">B</option>'
+    inner = f'<select name="who">{options}</select><select name="who">{options}</select><input type="password" name="secret">'
+    refused = Refused(form, "no")
+    assert refused.fits("put", inner)
+    assert not refused.fits("put", inner), "one form says why, not each that looks like it"
+    filled = refused.fill(inner)
+    first, second, _ = filled.split("</select>")
+    assert 'value="b" selected' in first and 'value="a" selected' in second
+    assert "value" not in filled.rpartition("<input")[2], "a password is never written back"
+    page = '<details id="a"><details id="b"></details><form><p class="alarm" role="alert" tabindex="-1">'
+    assert opened(page).startswith('<details open id="a"><details id="b">')
+
+
+def test_resolving_while_alerts_fire_wants_a_reason(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "anna")
+    assert "alert still fires: payments down" in me.get("/incidents/INC-1").text
+    refused = me.post("/incidents/INC-1", verb="move", to="resolve", override="checked by hand")
+    assert refused.status_code == 409
+    assert "say why it is resolved all the same" in refused.text
+    fine = me.post(
+        "/incidents/INC-1", verb="move", to="resolve", override="checked by hand", reason="the probe is wrong"
+    )
+    assert fine.status_code == 303
+
+
+def test_what_keeps_an_incident_from_closing_is_listed_with_a_button_each(site):
+    site.api(
+        "POST", "/api/v1/incidents", json={"title": "search slow", "severity": "P2", "services": ["api"]}
+    )
+    me = Visitor(site, "anna")
+    me.post("/incidents/INC-1", verb="move", to="resolve", reason="indexed", override="seen by hand")
+    page = me.get("/incidents/INC-1/recovery").text
+    assert "Before it can be closed" in page
+    steps = re.findall(r'name="step" value="(\w+)"', page)
+    assert {"timeline", "root_cause", "draft", "publication"} <= set(steps)
+    for kept in steps:
+        me.post("/incidents/INC-1/post-mortem", verb="post_mortem", step=kept, note="in the wiki")
+    assert "Nothing is owed any more" in me.get("/incidents/INC-1").text
+    assert me.post("/incidents/INC-1", verb="move", to="close").status_code == 303
+    assert "closed" in me.get("/incidents/INC-1").text
+
+
+@pytest.mark.semantics(21)
+def test_who_may_not_decide_asks_and_whoever_may_grants_it_in_one_click(site):
+    site.alert("payments down", "pay-1")
+    asks(site, "chiara")("POST", "/api/v1/incidents/INC-1/commands/acknowledge", json={})
+    bilal, chiara = Visitor(site, "bilal"), Visitor(site, "chiara")
+    page = bilal.get("/incidents/INC-1").text
+    assert "Ask Chiara Conti to resolve it" in page
+    said = bilal.post(
+        "/incidents/INC-1",
+        verb="ask",
+        verb_wanted="severity",
+        **{"with-severity": "P2"},
+        reason="cards alone",
+    )
+    assert said.status_code == 303
+    assert "Bilal Haddad asks to set the severity to P2" in bilal.get("/incidents/INC-1").text
+    assert "answer_request" not in forms_on(bilal.get("/incidents/INC-1").text), (
+        "whoever asks does not answer"
+    )
+    page = chiara.get("/incidents/INC-1").text
+    request = re.search(r'name="request" value="(\w+)"', page)[1]
+    chiara.post("/incidents/INC-1", verb="answer_request", request=request, grant="yes")
+    incident = site.api("GET", "/api/v1/incidents/INC-1").json()
+    assert incident["severity"] == "P2"
+
+
+def test_somebody_takes_command_and_roles_are_filled_by_one_click(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "greta")
+    page = me.get("/incidents/INC-1").text
+    assert "Take command" in page
+    assert "Assign Chiara" in page, "the technical lead is proposed from the owners of what is affected"
+    me.post("/incidents/INC-1", verb="assign_role", role="incident_commander", person="greta")
+    page = me.get("/incidents/INC-1").text
+    assert re.search(r"<b>Greta Lind</b> commands", page)
+    assert "Take command" not in page
+
+
+def test_a_merge_without_a_commander_breaks_the_glass_only_where_that_is_possible(site):
+    site.alert("payments down", "pay-1")
+    site.alert("search is slow", "search-1", component="api")
+    page = Visitor(site, "bilal").get("/incidents/INC-2").text
+    merge = page.partition('name="verb" value="merge"')[2].partition("</form>")[0]
+    assert not merge or 'name="break_glass"' in merge, "no form is offered that cannot be sent"
+
+
+def test_drafts_are_filled_from_the_record_and_say_nothing_that_is_for_inside(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    me.post("/incidents/INC-1", verb="acknowledge")
+    me.post("/incidents/INC-1", verb="severity", severity="P1")
+    me.post("/incidents/INC-1", verb="update", text="Greta's deployment broke it", audience="internal")
+    me.post("/incidents/INC-1", verb="impact", who="cards are declined", workaround="pay by invoice")
+    page = me.get("/incidents/INC-1/communication?draft=customer_mail").text
+    draft = page.partition('id="draft"')[2].partition("<textarea")[2].partition("</textarea>")[0]
+    assert "cards are declined" in draft and "pay by invoice" in draft
+    assert "Greta" not in draft and "Chiara" not in draft, "outside, names are roles"
+    assert "{{" not in draft
+    sent = me.post(
+        "/incidents/INC-1/communication", verb="draft", channel="customer_mail", text="We are on it."
+    )
+    assert sent.status_code == 303
+    page = me.get("/incidents/INC-1/communication").text
+    assert "waits for approval" in page
+    assert "Approve" in page, "whoever commands approves for a lead that nobody is yet"
+
+
+def test_the_timeline_leaves_out_what_the_machine_says_to_itself_until_it_is_asked_for(site):
+    site.alert("payments down", "pay-1")
+    site.page_for("chiara")
+    site.wait_for(lambda: "reached" in Visitor(site, "chiara").get("/incidents/INC-1").text)
+    me = Visitor(site, "chiara")
+    for number in range(60):
+        me.post("/incidents/INC-1", verb="note", text=f"line {number}")
+    short, whole = me.get("/incidents/INC-1").text, me.get("/incidents/INC-1?timeline=all&lines=500").text
+    assert "paging responders begins" not in short and "paging responders begins" in whole
+    assert "line 59" in short and "line 3<" not in short and "line 3<" in whole
+    assert "older" in short
+    assert not re.search(r">[^<]*\d{4}-\d\d-\d\dT", whole), "no time is shown as machines write it"
+    kept = me.client.post(
+        "/incidents/INC-1?timeline=all", data={"csrf": me.session.csrf, "verb": "note", "text": "x"}
+    )
+    assert kept.headers["location"] == "/incidents/INC-1?timeline=all"
+
+
+def test_times_stand_in_the_zone_of_whoever_reads(site):
+    site.alert("payments down", "pay-1")
+    rome, accra = (
+        Visitor(site, "chiara").get("/incidents/INC-1").text,
+        Visitor(site, "esi").get("/incidents/INC-1").text,
+    )
+    assert "in Europe/Rome, UTC+" in rome
+    assert "in Africa/Accra" in accra
+
+    def detected(text):
+        return re.search(r'detected</dt><dd><time datetime="([^"]+)" title="[^"]* UTC">(\d\d:\d\d)', text)
+
+    assert detected(rome)[1] == detected(accra)[1] and detected(rome)[2] != detected(accra)[2]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(-45, "45 s"), (245, "4 min 05 s"), (7500, "2 h 05 min"), (90000, "1 d 1 h")])  # fmt: skip
+def test_a_clock_is_short(seconds, words):
+    assert countdown(seconds * 1_000_000) == words
+
+
+def test_an_address_in_a_reason_is_a_link_and_nothing_else_becomes_markup():
+    text = linked_text("<b> open https://sns.example/?a=1&b=2 to confirm")
+    assert '<a href="https://sns.example/?a=1&amp;b=2" rel="noreferrer">' in text
+    assert "&lt;b&gt;" in text
+
+
+def test_an_action_item_is_made_reported_done_and_verified_on_its_pages(site):
+    site.api(
+        "POST", "/api/v1/incidents", json={"title": "search slow", "severity": "P2", "services": ["api"]}
+    )
+    owner, greta = Visitor(site, "anna"), Visitor(site, "greta")
+    owner.post("/incidents/INC-1", verb="move", to="resolve", reason="indexed", override="seen by hand")
+    owner.post(
+        "/incidents/INC-1/post-mortem", verb="action_add", text="watch slow queries", owner="greta", criteria="an alert at 2 s"
+    )  # fmt: skip
+    assert "watch slow queries" in greta.get("/actions").text
+    greta.post("/actions/ACT-1", verb="action_report", text="half of it")
+    greta.post("/actions/ACT-1", verb="action_done", note="see the board")
+    assert "action_verify" not in forms_on(greta.get("/actions/ACT-1").text), "not by whoever did it"
+    owner.post("/actions/ACT-1", verb="action_verify", how="it fired", passed="yes")
+    assert "watch slow queries" not in greta.get("/actions").text
+    assert "verified" in greta.get("/actions?over=yes").text
+
+
+def test_the_policy_in_force_can_be_read_and_its_review_recorded(site):
+    assert "Incident response policy" in Visitor(site, "lena").get("/policy").text
+    assert "policy_review" not in forms_on(Visitor(site, "lena").get("/policy").text)
+    assert Visitor(site, "kavya").post("/policy", verb="policy_review", note="fits").status_code == 303
+
+
+def test_later_hours_of_an_incident_have_their_day(site):
+    site.alert("payments down", "pay-1")
+    site.tocsin.engine.clock.skip(26 * HOUR)
+    assert re.search(r"open for <span[^>]*>1 d 2 h", Visitor(site, "chiara").get("/incidents/INC-1").text)

@@ -1,0 +1,177 @@
+"""*Now*, on call, silences, the link in a page, doors and empty installations: what a person sees and can do there."""
+
+import re
+
+import pytest
+from people_at_the_door import Visitor, asks, forms_on
+
+from running_site import running
+from tocsin.kernel.clock import DAY, HOUR, to_iso
+
+
+def test_now_begins_with_what_pages_me_and_acknowledges_there(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    text = me.get("/").text
+    assert "You are paged, nobody has it yet" in text
+    assert '<span class="waiting">nobody yet</span>' in text
+    assert me.post("/", verb="acknowledge", incident="INC-1").headers["location"] == "/"
+    assert "nobody yet" not in me.get("/").text
+    assert me.post("/", verb="move", incident="INC-1", to="close").status_code == 409, (
+        "this page does no more"
+    )
+
+
+@pytest.mark.semantics(21)
+def test_the_commander_on_rotation_is_asked_although_an_engineer_has_it(site):
+    site.alert("payments down", "pay-1")
+    commander = (
+        site.tocsin.engine.directory().resolve("incident_commander", site.tocsin.engine.clock.now()).people[0]
+    )
+    message = site.page_for(commander)
+    asks(site, "chiara")("POST", "/api/v1/incidents/INC-1/commands/acknowledge", json={})
+    assert "your answer is waited for" in Visitor(site, commander).get("/").text
+    client = Visitor(site, commander).client
+    client.cookies.clear()
+    page = client.get(message.ack_url).text
+    assert ">Acknowledge</button>" in page
+    assert "paged as commander" in page
+    assert "You have it" in client.post(message.ack_url).text
+    incident = site.api("GET", "/api/v1/incidents/INC-1").json()
+    assert incident["roles"]["incident_commander"]["person"] == commander
+
+
+def test_the_link_in_a_page_says_what_broke_and_lets_one_pass_it_on(site):
+    site.alert("payments down", "pay-1")
+    message = site.page_for("chiara")
+    client = Visitor(site, "chiara").client
+    client.cookies.clear()
+    page = client.get(message.ack_url).text
+    assert "https://runbooks.fernhill.example/payments" in page
+    assert "Also paged: Jonas Keller" in page or "Also paged" in page
+    assert 'href="/incidents/INC-1"' in page
+    client.post(message.ack_url)
+    passed = client.post(message.ack_url, data={"verb": "decline"})
+    assert "Nobody has acknowledged yet" in passed.text
+    assert "can&#39;t take it" in Visitor(site, "chiara").get("/incidents/INC-1").text
+
+
+def test_what_fires_though_its_incident_is_over_is_shown(site):
+    site.alert("payments down", "pay-1")
+    owner = Visitor(site, "anna")
+    owner.post(
+        "/incidents/INC-1", verb="move", to="resolve", reason="the probe is wrong", override="seen by hand"
+    )
+    text = owner.get("/").text
+    assert "Firing, but its incident is over" in text
+    assert "INC-1" in text.partition("Firing, but its incident is over")[2]
+
+
+def test_a_page_that_is_for_others_says_so_before_anybody_fills_it_in(site):
+    me = Visitor(site, "bilal")
+    schedule = next(iter(site.tocsin.engine.directory().schedules))
+    for path in (
+        f"/oncall/{schedule}/edit",
+        "/services/payments/edit",
+        "/teams/new",
+        "/services/new/edit",
+        "/oncall/new/edit",
+    ):
+        answer = me.get(path)
+        assert answer.status_code == 403, path
+        assert "owner" in answer.text
+        assert not forms_on(answer.text)
+        assert "services_edit" not in answer.text, "nobody reads the names of verbs"
+
+
+def test_a_page_that_is_not_there_keeps_the_navigation_of_whoever_is_signed_in(site):
+    me = Visitor(site, "bilal")
+    answer = me.get("/nowhere")
+    assert answer.status_code == 404
+    assert '<nav class="wide-only" aria-label="Main">' in answer.text
+    me.client.cookies.clear()
+    assert 'aria-label="Main"' not in me.get("/nowhere").text
+
+
+def test_a_silence_is_looked_at_before_it_is_asked_for_and_can_begin_at_an_alert(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    link = re.search(r'href="(/silences\?[^"#]+)', me.get("/incidents/INC-1").text)[1].replace("&amp;", "&")
+    begun = me.get(link).text
+    assert "Silence this alert" in begun
+    assert "1 alert fires that fits" in begun
+    assert "add_silence" not in forms_on(me.get("/silences").text), "first what it covers, then the silence"
+    other = me.get("/silences?matchers=component%3Dsearch").text
+    assert "0 alerts fire that fit" in other
+    wrong = me.get("/silences?matchers=nonsense").text
+    assert "is not a matcher" in wrong
+    assert "add_silence" not in forms_on(wrong)
+
+
+def test_a_gap_is_named_and_taken_in_one_click(site):
+    directory, now = site.tocsin.engine.directory(), site.tocsin.engine.clock.now()
+    holder = directory.on_call("payments", now).person
+    start = now + HOUR
+    asks(site, holder)("POST", "/api/v1/leave", json={"start": to_iso(start), "end": to_iso(start + DAY)})
+    other = next(one for one in directory.teams["payments"].members if one != holder)
+    me = Visitor(site, other)
+    page = me.get("/oncall").text
+    assert f"{directory.name(holder)} is on leave" in page
+    assert 'fill="url(#away)"' in page, "leave is drawn into the strip"
+    form = next(
+        one for one in page.split("<form")[1:] if 'value="add_override"' in one and 'value="payments"' in one
+    )
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    me.post("/oncall", **{**fields, "csrf": me.session.csrf})
+    assert site.tocsin.engine.directory().on_call("payments", start + HOUR).person == other
+
+
+def test_a_schedule_is_filled_by_names_and_keeps_their_order(site):
+    owner = Visitor(site, "anna")
+    made = owner.client.post("/oncall/new/edit", data={
+        "csrf": owner.session.csrf, "verb": "put_schedule", "rows": "1", "name": "Night watch", "zone": "Europe/Berlin", "secondary": "next",
+        "name-0": "Nights", "start-0": "2026-03-02T20:00", "every-0": "1", "unit-0": "days", "members-0": ["greta", "", "chiara", "bilal"],
+    })  # fmt: skip
+    assert made.headers["location"] == "/oncall/night-watch"
+    assert site.tocsin.engine.directory().schedules["night-watch"].rotations[0].members == (
+        "greta",
+        "chiara",
+        "bilal",
+    )
+    page = owner.get("/oncall/night-watch/edit").text
+    assert '<option value="chiara" selected>Chiara Conti</option>' in page
+
+
+def test_somebody_has_one_colour_in_all_schedules(site):
+    page = Visitor(site, "bilal").get("/oncall").text
+    bars = re.findall(r"<title>([^,<]+), [^<]*</title><rect class=\"c(\d+)\"", page)
+    colours = {}
+    for name, colour in bars:
+        colours.setdefault(name, set()).add(colour)
+    assert len(bars) > 8
+    assert all(len(found) == 1 for found in colours.values())
+
+
+def test_an_empty_installation_says_what_it_needs_and_that_nobody_can_be_paged(tmp_path):
+    with running(tmp_path, demo=False) as site:
+        me = Visitor(site, "owner")
+        text = me.get("/").text
+        assert "Nobody can be paged: there is no schedule yet." in text
+        assert "Before it can wake anybody" in text
+        wanted = re.findall(r'<li class="(\w*)"><span>(?:<a href="([^"]+)">)?', text)
+        assert [link for done, link in wanted if not done] == [
+            "/account", "", "/people/owner", "/oncall/new/edit", "/teams/new", "/integrations",
+        ]  # fmt: skip
+        me.post("/account", verb="change_password", new="a few words in a row")
+        assert len(re.findall(r'<li class="yes">', me.get("/").text)) == 1
+
+
+def test_the_phone_tells_messages_apart(site):
+    site.alert("payments down", "pay-1")
+    site.page_for("chiara")
+    me = Visitor(site, "chiara")
+    text = site.wait_for(lambda: page if "as commander" in (page := me.get("/phone").text) else "")
+    assert "first page" in text
+    assert "Open and acknowledge" in text
+    me.post("/incidents/INC-1", verb="acknowledge")
+    assert "Chiara Conti acknowledged." in me.get("/phone").text
