@@ -62,6 +62,14 @@ def difference(one: Condition, other: Condition) -> str:
     return said(cell) if cell is not None else ""
 
 
+def sample(condition: Condition) -> str:
+    """Facts of which it holds, in words; empty where there are none, or too many ways to look at."""
+    try:
+        return next((said(cell) for cell in _cells(condition) if _holds(condition, cell)), "")
+    except _Open:
+        return ""
+
+
 def said(cell: Cell) -> str:
     """A cell in words: what the facts are like."""
     shown = {"equals": "is", "number": "is", "above": "above", "at_least": "at least", "below": "below"}
