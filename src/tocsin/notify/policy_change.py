@@ -232,7 +232,8 @@ def _name(person: str, old: Side, new: Side) -> str:
 def _sentence(
     when: str, services: Sequence[str], severities: Sequence[str], body: str, old: Side, new: Side
 ) -> str:
-    shown = listed([new.directory.services[one].name if one else "what names no service" for one in services])
+    named = [new.directory.services[one].name for one in services if one]
+    shown = listed([*named, "what names no service"] if "" in services else named)
     which = "" if len(severities) == len(SEVERITIES) else listed(severities)
     if body.startswith("!"):
         does, _, before = body[1:].partition(" (")
