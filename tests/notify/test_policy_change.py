@@ -58,7 +58,7 @@ def test_a_hole_in_a_rota_is_said_with_its_hours_and_its_service():
     saturday = [
         one
         for one in sentences
-        if one.startswith("Saturdays 02:00–06:00: Checkout and Payments pages nobody for P4")
+        if one.startswith("Saturdays 02:00–06:00: Checkout and Payments page nobody for P4")
     ]
     assert saturday, sentences
     assert "(before: " in saturday[0]

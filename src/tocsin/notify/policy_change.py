@@ -237,6 +237,7 @@ def _sentence(
     which = "" if len(severities) == len(SEVERITIES) else listed(severities)
     if body.startswith("!"):
         does, _, before = body[1:].partition(" (")
+        does = does.replace("s ", " ", 1) if len(services) > 1 else does
         return f"{when}: {shown} {does}{f' for {which}' if which else ''} ({before}"
     return f"{when}: {shown}{f', {which}' if which else ''}: {body}"
 
