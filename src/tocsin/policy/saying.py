@@ -40,8 +40,10 @@ def within(delay: Duration, word: str = "within") -> str:
     return f"{word} {delay.said}"
 
 
-def target(name: str, policy: Policy, beside: Policy | None = None) -> str:
-    """Whom a name means: the position or role in words, a reference as it is."""
+def target(name: str, policy: Policy, beside: Policy | None = None, *, role: bool = False) -> str:
+    """Whom a name means: the position or role in words, a reference as it is. ``role``: where a role of the response is meant."""
+    if role and name in policy.roles:
+        return f"the {words(policy.roles[name].name.lower())}"
     for known in (policy, beside):
         if known is None:
             continue
