@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,11 +19,11 @@ from tocsin import cli_responder as responder
 from tocsin.app import DEMO_FACTOR, DEMO_KEY, Tocsin, build
 from tocsin.cli_drill import drill
 from tocsin.cli_operations import storage
+from tocsin.cli_policy import policy
 from tocsin.drill.library import sendings
 from tocsin.kernel.clock import SECOND
 from tocsin.kernel.errors import TocsinError, UnusableMany
 from tocsin.kernel.redact import mask
-from tocsin.policy.load import default_policy_text, load_policy
 from tocsin.settings import Settings, load_settings
 from tocsin.web.server import build_app
 
@@ -183,39 +182,7 @@ def tell_story(tocsin: Tocsin, stop: threading.Event) -> None:
         click.echo(f"story: {event['payload']['summary']} → {answer.status_code}")
 
 
-@cli.group()
-def policy() -> None:
-    """Read and check the policy file."""
-
-
-@policy.command("show")
-def policy_show() -> None:
-    """Print the default policy.
-
-    \b
-    Example:
-      tocsin policy show > policy.yaml
-    """
-    click.echo(default_policy_text(), nl=False)
-
-
-@policy.command("check")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-def policy_check(file: Path | None) -> None:
-    """Check a policy file: 0 clean, 2 unusable.
-
-    \b
-    Example:
-      tocsin policy check policy.yaml
-    """
-    load_policy(
-        file.read_text(encoding="utf-8") if file else default_policy_text(),
-        str(file) if file else "the default policy",
-    )
-    click.echo(f"{file or 'the default policy'} is a policy that can be used")
-
-
-for command in (*responder.COMMANDS, *operations.COMMANDS, drill):
+for command in (*responder.COMMANDS, *operations.COMMANDS, drill, policy):
     cli.add_command(command)
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tocsin.notify.policy_change import (
     PAGED,
     TOLD,
     PeopleChange,
+    Scope,
     Side,
     Stretch,
     coming_week,
@@ -182,7 +183,7 @@ def test_the_stretches_agree_with_looking_at_every_minute_and_around_every_edge(
     new = Side(other if seed % 2 else POLICY, random_organisation(seed + 100 if seed % 3 else seed))
     start = coming_week(new.directory, NOW) - WEEK
     for severity, kind in (("P1", PAGED), ("P3", PAGED), ("P1", COMMANDER), ("P4", PAGED), ("P1", TOLD)):
-        found = stretches(old, new, severity, kind, "shop", start)
+        found = stretches(*(Scope(side, start, start + WEEK) for side in (old, new)), severity, kind, "shop")
         edges = [edge + by for one in found for edge in (one.start, one.end) for by in (-1, 0, 1)]
         for opened in [*range(start, start + WEEK, 37 * MINUTE), *edges]:
             if not start <= opened < start + WEEK:

@@ -66,12 +66,13 @@ def coming_week(directory: Directory, now: Instant) -> Instant:
 def people_changes(old: Side, new: Side, start: Instant) -> list[PeopleChange]:
     """What changes in the week from ``start`` on; the earliest of the week first. Empty: everybody is paged as before."""
     found: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
+    before, now = (Scope(side, start, start + WEEK) for side in (old, new))
     for services in groups(old.directory, new.directory):
         for severity in SEVERITIES:
             for kind in (PAGED, COMMANDER, TOLD):
                 by_people = same_chain(old, new, severity, kind, services[0])
                 shown: dict[str, list[Stretch]] = {}
-                for stretch in stretches(old, new, severity, kind, services[0], start):
+                for stretch in stretches(before, now, severity, kind, services[0]):
                     for body in _bodies(kind, stretch, old, new, moved=by_people):
                         shown.setdefault(body, []).append(stretch)
                 for body, those in shown.items():
@@ -123,30 +124,54 @@ def steps_of(side: Side, severity: str, kind: str, service: str) -> tuple[Step, 
     return chain_of(run, side.policy, side.directory).steps
 
 
-class Walk:
-    """One chain of one service over a stretch of openings."""
+class Scope:
+    """One side over a stretch of openings. Whom a target means, and when a delay is over, is worked out once for all chains."""
 
-    def __init__(
-        self, side: Side, severity: str, kind: str, service: str, start: Instant, end: Instant
-    ) -> None:
-        calendar = side.policy.calendar(side.directory.calendar_of(service))
-        self.kind = kind
-        self.steps = steps_of(side, severity, kind, service)
-        self.maps = [TimeMap.of(step.after, calendar, start, end) for step in self.steps]
-        escalation = side.directory.escalation_policy_for(service=service)
-        sweep = Sweep(side.directory)
-        self.lines: Mapping[str, Line] = {
-            target: sweep.line(
-                target, start, end + 60 * DAY, service=service, policy=escalation.id if escalation else ""
+    def __init__(self, side: Side, start: Instant, end: Instant) -> None:
+        self.side, self.start, self.end = side, start, end
+        self._sweep = Sweep(side.directory)
+        self._maps: dict[tuple[str, Duration], TimeMap] = {}
+        self._lines: dict[tuple[str, str], Line] = {}
+
+    def map(self, duration: Duration, calendar: str) -> TimeMap:
+        """When ``duration`` is over by a calendar, for every opening."""
+        key = (calendar, duration)
+        if key not in self._maps:
+            self._maps[key] = TimeMap.of(duration, self.side.policy.calendar(calendar), self.start, self.end)
+        return self._maps[key]
+
+    def line(self, target: str, service: str) -> Line:
+        """Whom ``target`` means for a service, until well after the last opening."""
+        key = (target, service)
+        if key not in self._lines:
+            escalation = self.side.directory.escalation_policy_for(service=service)
+            self._lines[key] = self._sweep.line(
+                target,
+                self.start,
+                self.end + 60 * DAY,
+                service=service,
+                policy=escalation.id if escalation else "",
             )
-            for target in dict.fromkeys(target for step in self.steps for target in step.targets)
+        return self._lines[key]
+
+
+class Walk:
+    """One chain of one service over the stretch of a scope."""
+
+    def __init__(self, scope: Scope, severity: str, kind: str, service: str) -> None:
+        calendar = scope.side.directory.calendar_of(service)
+        self.kind = kind
+        self.steps = steps_of(scope.side, severity, kind, service)
+        self.maps = [scope.map(step.after, calendar) for step in self.steps]
+        self.lines: Mapping[str, Line] = {
+            target: scope.line(target, service) for step in self.steps for target in step.targets
         }
-        found = {start}
+        found = {scope.start}
         for index, when in enumerate(self.maps):
             # a step that comes early in place of an empty one is looked up at that one's time
             names = {target for step in self.steps[index:] for target in step.targets}
             found.update(when.since(edge) for name in names for edge in self.lines[name].starts)
-        self.moments = sorted(moment for moment in found if start <= moment < end)
+        self.moments = sorted(moment for moment in found if scope.start <= moment < scope.end)
 
     def answer(self, opened: Instant) -> Answer:
         """Who is paged by which step first, for an incident that opens then and that nobody acknowledges."""
@@ -169,12 +194,11 @@ class Walk:
         return tuple((person, *how) for person, how in found.items())
 
 
-def stretches(old: Side, new: Side, severity: str, kind: str, service: str, start: Instant) -> list[Stretch]:
-    """Where the two sides answer differently within a week, neighbours with the same answers joined."""
-    end = start + WEEK
-    one, other = (Walk(side, severity, kind, service, start, end) for side in (old, new))
+def stretches(old: Scope, new: Scope, severity: str, kind: str, service: str) -> list[Stretch]:
+    """Where the two sides answer differently, neighbours with the same answers joined."""
+    one, other = (Walk(scope, severity, kind, service) for scope in (old, new))
     found: list[Stretch] = []
-    for low, high in pairwise([*sorted({*one.moments, *other.moments}), end]):
+    for low, high in pairwise([*sorted({*one.moments, *other.moments}), new.end]):
         before, now = one.answer(low), other.answer(low)
         if before == now:
             continue

@@ -10,6 +10,7 @@ from tocsin.catalogue.people import PROVIDERS, Person
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.sweep import Sweep
 from tocsin.kernel.clock import WEEK, Instant
+from tocsin.notify.policy_change import groups
 from tocsin.oncall.schedules import POSITIONS
 from tocsin.policy.check import ERROR, WARNING, Finding
 from tocsin.policy.model import ROLES, Policy
@@ -39,7 +40,7 @@ def people_findings(
 def _names(policy: Policy, directory: Directory, start: Instant, end: Instant) -> Iterator[Finding]:
     """Names that mean nobody at any time, for some service at least; each is said once, at its first place."""
     sweep = Sweep(directory)
-    services = ("", *sorted(directory.services)) if directory.services else ("",)
+    alike = groups(directory, directory)
     places: dict[str, Path] = {}
     for path, name, _ in named_targets(policy):
         if name in ROLES or path[:2] == ("post_mortem", "optional"):
@@ -49,18 +50,25 @@ def _names(policy: Policy, directory: Directory, start: Instant, end: Instant) -
     for name, path in places.items():
         lost = [
             service
+            for services in alike
+            if not _means_anybody(sweep, name, services[0], start, end)
             for service in services
-            if not any(value.people for value in sweep.line(name, start, end, service=service).values)
         ]
         if not lost:
             continue
         where = ".".join(str(step) for step in path)
         reason = directory.resolve(name, start, service=lost[0]).reason
-        which = "" if len(lost) == len(services) else f" for {_services(directory, lost)}"
+        which = "" if len(lost) == sum(map(len, alike)) else f" for {_services(directory, lost)}"
         yield Finding(
             "means_nobody", WARNING if path[0] in LIGHT else ERROR, where,
             f"{target(name, policy)} means nobody{which}: {reason}",
         )  # fmt: skip
+
+
+def _means_anybody(sweep: Sweep, name: str, service: str, start: Instant, end: Instant) -> bool:
+    if sweep.resolve(name, start, service=service).people:
+        return True
+    return any(value.people for value in sweep.line(name, start, end, service=service).values)
 
 
 def _services(directory: Directory, lost: list[str]) -> str:
