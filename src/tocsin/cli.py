@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,13 +21,12 @@ from tocsin import cli_responder as responder
 from tocsin.app import DEMO_FACTOR, DEMO_KEY, DEMO_OWNER, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
 from tocsin.cli_drill import drill
 from tocsin.cli_operations import storage
+from tocsin.cli_policy import policy
 from tocsin.drill.library import sendings
 from tocsin.drill.rooms import DrillRooms
 from tocsin.kernel.clock import SECOND
 from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
 from tocsin.kernel.redact import mask
-from tocsin.policy.check import check
-from tocsin.policy.load import default_policy_text, load_policy, locate
 from tocsin.settings import Settings, load_settings
 from tocsin.web.protocol import MAX_CONNECTIONS, BoundedProtocol
 from tocsin.web.server import build_app
@@ -231,46 +229,7 @@ def tell_story(tocsin: Tocsin, stop: threading.Event) -> None:
         click.echo(f"story: {event['payload']['summary']} → {answer.status_code}")
 
 
-@cli.group()
-def policy() -> None:
-    """Read and check the policy file."""
-
-
-@policy.command("show")
-def policy_show() -> None:
-    """Print the default policy.
-
-    \b
-    Example:
-      tocsin policy show > policy.yaml
-    """
-    click.echo(default_policy_text(), nl=False)
-
-
-@policy.command("check")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-def policy_check(file: Path | None) -> None:
-    """Check a policy file, or the default: 0 clean, 1 findings, 2 unusable. Whether people, contacts and schedules can keep it
-    is not looked at.
-
-    \b
-    Example:
-      tocsin policy check policy.yaml
-    """
-    name = str(file) if file else "the default policy"
-    try:
-        text = file.read_text(encoding="utf-8") if file else default_policy_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"the policy file {file} cannot be read: {error}", "policy") from None
-    findings = check(load_policy(text, name))
-    for one in findings:
-        click.echo(f"{locate(text, name, one.where)}: {one.severity}: {one.sentence} ({one.rule})")
-    if findings:
-        sys.exit(1)
-    click.echo(f"{name} is clean; people, contacts and schedules were not looked at")
-
-
-for command in (*responder.COMMANDS, *operations.COMMANDS, drill):
+for command in (*responder.COMMANDS, *operations.COMMANDS, drill, policy):
     cli.add_command(command)
 
 if __name__ == "__main__":

@@ -258,7 +258,9 @@ def test_who_starts_later_is_never_due_earlier(
     calendar, first = chosen
     start = parse_instant(f"{first}T00:00:00Z") + offset * MINUTE
     length = Duration.parse(duration)
-    assert calendar.add(start, length) <= calendar.add(start + later * MINUTE, length)
+    early, late = calendar.add(start, length), calendar.add(start + later * MINUTE, length)
+    # the 30th and the 31st of a month are both due on the 30th of a shorter one, each at its own time of day
+    assert early <= late + (DAY if length.kind == "months" else 0)
 
 
 def test_years_of_business_time_are_quick() -> None:

@@ -122,7 +122,7 @@ def holds(condition: Condition, facts: Facts) -> bool:
         return str(value).casefold() in (text.casefold() for text in condition.one_of)
     if condition.equals is not None:
         return _equal(value, condition.equals)
-    number = _number(value)
+    number = number_of(value)
     if number is None:
         return False
     if condition.above is not None:
@@ -147,10 +147,10 @@ def _equal(value: Fact, wanted: bool | int | float | str) -> bool:
     if isinstance(wanted, str):
         shown = str(value).casefold() if isinstance(value, bool) else str(value)
         return shown.casefold() == wanted.casefold()
-    return _number(value) == wanted
+    return number_of(value) == wanted
 
 
-def _number(value: Fact) -> float | None:
+def number_of(value: Fact) -> float | None:
     """A number, also out of a label such as ``12`` or ``12.5 %``; None where there is none."""
     if isinstance(value, bool):
         return None

@@ -30,7 +30,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def _targets(policy: Policy) -> Iterator[Fault]:
-    for path, target, role_too in _named_targets(policy):
+    for path, target, role_too in named_targets(policy):
         if not policy.knows_target(target) and not (role_too and target in ROLES):
             known = [*policy.positions, *(ROLES if role_too else ())]
             yield (
@@ -40,8 +40,8 @@ def _targets(policy: Policy) -> Iterator[Fault]:
             )
 
 
-def _named_targets(policy: Policy) -> Iterator[tuple[Path, str, bool]]:
-    """(path, target, whether a role of the response would do as well)."""
+def named_targets(policy: Policy) -> Iterator[tuple[Path, str, bool]]:
+    """(path, target, whether a role of the response would do as well) wherever the policy names somebody."""
     yield ("governance", "owner"), policy.governance.owner, False
     for name, severity in policy.severities.items():
         base: Path = ("severities", name)

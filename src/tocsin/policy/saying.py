@@ -1,0 +1,54 @@
+"""Parts of the policy in the words that differences and the readable guide use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tocsin.policy.calendar import Duration
+from tocsin.policy.finding import words
+from tocsin.policy.model import Policy
+
+__all__ = ["after", "listed", "owed", "target", "within", "words"]
+
+_OWED = {
+    "acknowledge": "an acknowledgement", "respond": "a response", "resolve": "a resolution", "update": "an update",
+    "stand_up": "a stand-up", "message": "a message outside", "post_mortem": "a step of the post-mortem",
+    "first_steps": "a step of the first response", "action": "an action", "action_status": "the status of an action",
+    "policy_review": "the review of the policy",
+}  # fmt: skip
+
+
+def listed(parts: Sequence[str], last: str = "and") -> str:
+    """``one``, ``one and two``, ``one, two and three``."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def owed(duty: str) -> str:
+    """A kind of duty with its article."""
+    return _OWED.get(duty, words(duty))
+
+
+def after(delay: Duration) -> str:
+    """``at once`` or ``after 2 minutes``."""
+    return "at once" if delay.amount == 0 else f"after {delay.said}"
+
+
+def within(delay: Duration, word: str = "within") -> str:
+    """``within 2 hours``, with another word before it where asked."""
+    return f"{word} {delay.said}"
+
+
+def target(name: str, policy: Policy, beside: Policy | None = None, *, role: bool = False) -> str:
+    """Whom a name means: the position or role in words, a reference as it is. ``role``: where a role of the response is meant."""
+    if role and name in policy.roles:
+        return f"the {words(policy.roles[name].name.lower())}"
+    for known in (policy, beside):
+        if known is None:
+            continue
+        if name in known.positions:
+            return f"the {known.positions[name]}"
+        if name in known.roles:
+            return f"the {words(known.roles[name].name.lower())}"
+    return f"the {words(name)}" if ":" not in name else name
