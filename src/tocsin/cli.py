@@ -16,6 +16,7 @@ import httpx2
 import uvicorn
 
 from tocsin import __version__
+from tocsin import cli_govern as govern
 from tocsin import cli_operations as operations
 from tocsin import cli_responder as responder
 from tocsin.app import DEMO_FACTOR, DEMO_KEY, DEMO_OWNER, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
@@ -229,7 +230,7 @@ def tell_story(tocsin: Tocsin, stop: threading.Event) -> None:
         click.echo(f"story: {event['payload']['summary']} → {answer.status_code}")
 
 
-for command in (*responder.COMMANDS, *operations.COMMANDS, drill, policy):
+for command in (*responder.COMMANDS, *operations.COMMANDS, *govern.COMMANDS, drill, policy):
     cli.add_command(command)
 
 if __name__ == "__main__":

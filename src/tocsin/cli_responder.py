@@ -213,15 +213,18 @@ def role(incident: str, role: str, person: str, as_json: bool) -> None:
 @click.command()
 @click.argument("incident")
 @click.option("--reason", default="", help="What resolved it.")
+@click.option(
+    "--override", default="", help="The commander's reason to go on although a check of recovery is missing."
+)
 @as_json
-def resolve(incident: str, reason: str, as_json: bool) -> None:
-    """Resolve an incident.
+def resolve(incident: str, reason: str, override: str, as_json: bool) -> None:
+    """Resolve an incident, once its recovery is validated (tocsin do INC-7 validate kind=functional outcome=passed).
 
     \b
     Example:
       tocsin resolve INC-7 --reason "rolled back"
     """
-    send(incident, "move", {"to": "resolve", "reason": reason}, as_json)
+    send(incident, "move", {"to": "resolve", "reason": reason, "override": override}, as_json)
 
 
 @click.command()
@@ -357,13 +360,25 @@ def do(incident: str, verb: str, fields: tuple[str, ...], as_json: bool) -> None
     Example:
       tocsin do INC-7 protocol step=mitigate how="rolled back"
     """
+    send(incident, verb, pairs(fields), as_json)
+
+
+def pairs(fields: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE as the fields of a command: true and false are such, [a] and {a} are JSON, all else is text."""
     body: dict[str, Any] = {}
     for field in fields:
         name, equals, value = field.partition("=")
         if not equals:
             raise click.UsageError(f"{field!r} is no field; write NAME=VALUE")
         body[name] = value
-    send(incident, verb, body, as_json)
+        if value in ("true", "false"):
+            body[name] = value == "true"
+        elif value[:1] in ("[", "{"):
+            try:
+                body[name] = json.loads(value)
+            except ValueError:
+                raise click.UsageError(f"{name} looks like JSON and is none: {value[:60]}") from None
+    return body
 
 
 @click.command()

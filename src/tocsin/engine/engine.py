@@ -55,7 +55,7 @@ from tocsin.kernel.randomness import Randomness, token, ulid
 from tocsin.learn.metrics import Figure
 from tocsin.learn.score import Kept
 from tocsin.notify.coverage import Proof, prove
-from tocsin.notify.examine import findings
+from tocsin.notify.examine import changes, findings
 from tocsin.policy.load import policy_from_bytes
 from tocsin.policy.model import Policy
 
@@ -165,9 +165,11 @@ class Engine:
         self, text: str, filename: str = "policy.yaml", *, weeks: int = 4
     ) -> governing.Preview:
         """What applying ``text`` would mean: findings, the proof with the people there are, and what changes for whom."""
-        actor = Actor("tocsin", "look")
-        policy, preview = self.store.write(lambda tx: governing.look(self.work(tx, actor), text, filename))
-        preview.findings, _ = findings(policy, self.directory(), self.clock.now(), weeks, self.channels)
+        policy, preview = self.store.read(lambda r: governing.look(self.reading(r), text, filename))
+        current, _ = self.store.read(lambda r: self.policy_of(r, ""))
+        directory, now = self.directory(), self.clock.now()
+        preview.findings = findings(text, policy, directory, now, weeks, self.channels)
+        preview.changes, preview.words = changes(current, policy, directory, now)
         return preview
 
     def apply_policy(

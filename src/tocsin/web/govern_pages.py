@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 
+from markupsafe import Markup
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tocsin.engine.figures import Figures
 from tocsin.identity.authorize import authorize
-from tocsin.kernel.clock import DAY, Instant
+from tocsin.kernel.clock import DAY, Instant, to_iso
 from tocsin.kernel.errors import Forbidden, NotFound, TocsinError
 from tocsin.learn.score import RULES
+from tocsin.policy.guide import guide_body, guide_html, guide_markdown
 from tocsin.web.base import Visit, Web
 
 PERIODS = {"30": "30 days", "90": "90 days", "365": "a year"}
@@ -33,6 +35,7 @@ class GovernPages:
             route("/incidents/{reference}/score", self.score),
             route("/drills", self.drills),
             route("/drills/{drill}", self.drill, form=True),
+            route("/policy/guide", self.guide),
             route("/policy/check", self.check),
             route("/policy/apply", self.apply, form=True),
         ]
@@ -84,6 +87,28 @@ class GovernPages:
             scenario=name,
             title=title,
             report=report,
+        )
+
+    def guide(self, visit: Visit) -> Response:
+        """The policy as a guide to read, made from what is enforced."""
+        found = visit.engine.policy_in_force()
+        policy = visit.engine.store.read(lambda r: visit.engine.policy_of(r, "")[0])
+        since = f"In force since {to_iso(found.record.applied_at if found.record else found.document.created_at)[:10]}."
+        if visit.query("as") in ("md", "html"):
+            html = visit.query("as") == "html"
+            text = guide_html(policy, since) if html else guide_markdown(policy, since)
+            kind = "text/html" if html else "text/markdown"
+            name = f"incident-response-guide.{'html' if html else 'md'}"
+            return Response(
+                text, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'}
+            )
+        contents, body = guide_body(policy, since)
+        return visit.page(
+            "policy_guide.html",
+            live=False,
+            title=policy.governance.title,
+            contents=Markup(contents),
+            body=Markup(body),
         )
 
     def check(self, visit: Visit) -> Response:
