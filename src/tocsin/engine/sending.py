@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from tocsin.catalogue.people import INTERRUPTING_KINDS
 from tocsin.engine import delivery
 from tocsin.engine.work import Work
@@ -23,6 +25,8 @@ from tocsin.notify.backoff import next_attempt
 
 if TYPE_CHECKING:
     from tocsin.engine.engine import Engine
+
+log = structlog.get_logger("tocsin.sending")
 
 LEASE = MINUTE
 """of a message: longer than any channel's time-outs; whoever took it and died holds it up no longer than this"""
@@ -314,9 +318,18 @@ def _opened(row: OutboxRow) -> bool:
 
 
 def _tell(unit: Work, row: OutboxRow, outcome: str, detail: str, reference: str) -> None:
-    """Records on the row's incident what became of the message."""
+    """Records on the row's incident what became of the message; of one that is about none, a failure is in the log."""
     body = decode(row.payload)
-    if body.get("incident"):
+    if not body.get("incident"):
+        if outcome in ("failed", "gave_up"):
+            log.warning(
+                "a message did not leave",
+                effect=row.effect,
+                channel=row.channel,
+                recipient=row.recipient,
+                why=detail[:500],
+            )
+    else:
         unit.record(
             unit.load(body["incident"]),
             f.Delivery(
