@@ -12,6 +12,7 @@ from tocsin.catalogue.people import Contact
 from tocsin.engine import changes, replies
 from tocsin.engine import commands as c
 from tocsin.engine.administration import administer
+from tocsin.engine.watching import LATE
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import MINUTE, SECOND
@@ -47,6 +48,19 @@ def test_a_test_by_text_message_or_call_tells_the_code_that_proves_the_contact(w
         world.run(SECOND)
         code = re.search(r"code is (\d{6})", channel.messages[-1].short)[1]
         assert administer(world.engine, me, changes.ConfirmContact(world.person, contact, code))["confirmed"]
+
+
+@pytest.mark.semantics(20)
+def test_a_test_that_nobody_takes_is_given_up_before_it_counts_as_a_late_page(world):
+    world.sms.fail_next.extend([DeliveryFailed("twilio: no answer within 10 s")] * 50)
+    administer(
+        world.engine, person_principal(world.person, "responder"), changes.TestContact(world.person, "text")
+    )
+    for _ in range(20):
+        world.run(10 * SECOND)
+        assert max(world.engine.lateness()) < LATE
+    (row,) = world.store.read(lambda r: r.outbox(recipient=world.person))
+    assert (row.state, row.effect) == ("failed", "test")
 
 
 @pytest.mark.semantics(15)
