@@ -12,6 +12,7 @@ import pytest
 
 import tocsin
 from tocsin.cli import cli
+from tocsin.drill.library import names
 from tocsin.settings import SECRETS, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,11 @@ def test_what_contributors_are_sent_to_is_there():
     assert len(named) > 10
     assert [one for one in named if not is_there(one)] == []
     assert [one for one in files if not list(PACKAGE.glob(one)) and not list(ROOT.glob(one))] == []
+
+
+def test_every_scenario_of_the_library_stands_in_its_table():
+    table = (ROOT / "docs" / "drills.md").read_text("utf-8").partition("## The library")[2]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == set(names())
 
 
 def test_a_name_that_is_gone_is_noticed():
