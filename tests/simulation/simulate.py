@@ -301,15 +301,14 @@ class Simulation:
 
     def quiet_incident(self) -> None:
         """One of low severity that somebody declares and ends, so that something can be learned from it."""
-        r, known = self.random, [f"INC-{number}" for number in range(1, len(self.checker.known) + 1)]
-        if not known or r.random() < 0.3:
-            self.attempt(c.Declare(r.choice(ALERTS)[0], r.choice(("P3", "P4")), services=["api"]))
-            return
-        person = r.choice(self.people)
-        for command in (
-            c.Acknowledge(r.choice(known)),
-            c.Move(r.choice(known), r.choice(("resolve", "close", "reopen")), "a reason", "", "it is fine"),
-        ):
+        r, person = self.random, self.random.choice(self.people)
+        incident = f"INC-{r.randint(1, len(self.checker.known) + 1)}"
+        commands = [c.Acknowledge(incident), c.Move(incident, "resolve", "a reason", "", "it is fine")]
+        if incident == f"INC-{len(self.checker.known) + 1}":
+            commands.insert(0, c.Declare(r.choice(ALERTS)[0], r.choice(("P3", "P4")), services=["api"]))
+        elif r.random() < 0.5:
+            commands = [c.Move(incident, "close", "a reason", "", "it is fine")]
+        for command in commands:
             self.attempt(command, person)
 
     def item(self) -> None:
