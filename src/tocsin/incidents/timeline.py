@@ -203,7 +203,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.Acknowledged: ("person", lambda b, w: f"{w.people([b.person])} acknowledged by {b.via}{_why(b.note)}"),
     f.AcknowledgementLapsed: ("clock", lambda b, w: f"the acknowledgement of {w.people([b.person])} lapsed: {b.reason}"),
     f.Declined: ("person", lambda b, w: f"{w.people([b.person])} can't take it{_why(b.reason)}"),
-    f.Told: ("message", lambda b, w: f"told {w.people(b.people)} ({w.post(b.audience)}): {b.reason}"),
+    f.Told: ("message", lambda b, w: f"told {w.people(b.people) or 'nobody'} ({w.post(b.audience)}): {b.reason}"),
     f.Delivery: ("message", _delivery),
     f.RoleAssigned: ("person", lambda b, w: f"{w.people([b.person])} is {'acting ' * b.acting}{w.post(b.role).lower()}{_why('; '.join(plain(one) for one in b.owed))}"),
     f.RoleReleased: ("person", lambda b, w: f"{w.people([b.person])} is no longer {w.post(b.role).lower()}"),
@@ -253,5 +253,5 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.PolicyAdopted: ("clock", lambda b, w: "moved to another version of the policy" + (f": {'; '.join(b.changes)}" if b.changes else "; nothing that is owed changes")),
     f.ChangeNoted: ("alert", lambda b, w: f"nearest change: {b.summary} at {w.at(b.at)}"),
     f.BrokeGlass: ("person", lambda b, w: f"BREAK-GLASS: {w.people([b.person])} used {plain(b.verb)} without the role: {b.reason}"),
-    f.Redacted: ("person", lambda b, w: f"a fact was redacted: {b.reason}"),
+    f.Redacted: ("person", lambda b, w: f"the words of fact {b.version} were redacted: {b.reason}"),
 }  # fmt: skip

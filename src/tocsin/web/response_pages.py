@@ -83,7 +83,7 @@ SAID = {
     "impact": "The impact is recorded.", "milestone": "The milestone is recorded.", "task_add": "The task is added.",
     "activate": "The response team is called.", "stand_up": "The stand-up is recorded.", "validate": "The check is recorded.",
     "send": "Recorded as sent.", "approve": "Approved; it can be sent now.", "pause_clock": "The clocks are paused.",
-    "ask": "Asked; whoever decides is told.", "resume_clock": "The clocks run again.", "rename": "It has its new title.",
+    "ask": "Asked; whoever decides is told.", "resume_clock": "The clocks run again.", "rename": "It has its new title.", "redact": "The words are gone; the chain still proves the rest.",
     "affect": "The services are added.", "attach_report": "The report is added.", "service_state": "The state is recorded.",
     "measure": "The figure is recorded.", "plan_step": "The step is recorded.", "restore_service": "Recorded.",
     "action_add": "The action item is made; its owner is told.",
