@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -260,9 +262,6 @@ def test_the_default_policy_has_none_of_them() -> None:
 
 
 def test_every_check_has_a_planted_case_and_stands_in_the_documentation() -> None:
-    import re
-    from pathlib import Path
-
     root = Path(__file__).parents[2]
     source = "".join(path.read_text() for path in sorted((root / "src/tocsin/policy").glob("check_*.py")))
     named = set(re.findall(r'Finding\(\s*"([a-z_]+)"', source)) | {"name_outside", "rhythm_outside"}
@@ -280,13 +279,32 @@ def test_every_check_has_a_planted_case_and_stands_in_the_documentation() -> Non
     assert [name for name in sorted(named) if f"`{name}`" not in page] == []
 
 
-def test_a_finding_about_two_places_shows_both_lines() -> None:
+def test_a_finding_about_two_places_names_the_other_line_in_its_sentence() -> None:
     text = planted((LAST, rule("one", "P2", SLOW) + rule("other", "P4", SLOW) + LAST))
     found = next(one for one in check(load_policy(text)) if one.rule == "rules_contradict")
     lines = text.splitlines()
     one, other = lines.index("  - name: one") + 1, lines.index("  - name: other") + 1
-    assert Places(text, "policy.yaml").shown(found) == f"policy.yaml:{other} and :{one}"
-    assert "'one' (P2) and 'other' (P4)" in found.sentence
+    said = Places(text, "policy.yaml").said(found)
+    assert said.startswith(f"policy.yaml:{other}: error: the rules 'one' (P2) and 'other' (P4) ask the same")
+    assert said.endswith(f"keep one of them (see also line {one})")
+
+
+def test_a_finding_has_one_line_first_that_programs_follow_whatever_it_is_about() -> None:
+    """``FILE:LINE: severity: sentence``: another line is named within the sentence, and only where it is another."""
+    text = planted(
+        ("within: 1 week, status_every: 1 week", "within: 1 week, status_every: 2 weeks"),
+        ("    update: 15m ", "    update: 3h  "),
+    )
+    places = Places(text, "policy.yaml")
+    said = [places.said(one) for one in check(load_policy(text))]
+    shape = re.compile(r"policy\.yaml:(\d+): (error|warning): (?:(?!policy\.yaml).)+")
+    assert all(shape.fullmatch(one) for one in said), said
+    lines = text.splitlines()
+    alone = next(one for one in said if "when they have been due" in one)
+    assert "see also" not in alone and "immediate:" in lines[int(alone.split(":")[1]) - 1]
+    both = next(one for one in said if "the milder P2" in one)
+    also = re.search(r"\(see also line (\d+)\)$", both)
+    assert also is not None and "update: 1h" in lines[int(also[1]) - 1]
 
 
 def test_two_rules_that_say_the_same_are_one_too_many() -> None:

@@ -15,10 +15,10 @@ from jinja2 import Environment, StrictUndefined, Template, pass_context
 from jinja2.runtime import Context
 from markdown_it import MarkdownIt
 
-from tocsin.policy.calendar import WEEKDAYS, Duration
+from tocsin.policy.calendar import WEEKDAYS
 from tocsin.policy.conditions import Condition
 from tocsin.policy.model import SEVERITIES, CalendarTerms, Channel, Chase, IncidentType, Policy, Wording
-from tocsin.policy.saying import after, listed, target, words
+from tocsin.policy.saying import after, every, listed, target, words
 from tocsin.policy.severity import UNRULED
 
 TEMPLATE, STYLE = "guide.md", "guide.css"
@@ -164,11 +164,6 @@ def people(context: Context, names: Iterable[str]) -> str:
 def roles(context: Context, names: Iterable[str]) -> str:
     """Several roles or positions."""
     return escaped(listed([target(name, context["policy"], role=True) for name in names]))
-
-
-def every(duration: Duration) -> str:
-    """``every hour``, ``every 15 minutes``."""
-    return f"every {duration.said.removeprefix('1 ')}"
 
 
 def escaped(text: str) -> str:

@@ -14,6 +14,8 @@ PHASES = ("stop_damage", "restore_basics", "data_recovery", "service_recovery", 
 """Recovery in its order: stop the damage, restore basic function, recover data, bring services back, validate."""
 STRANDS = ("fallback", "manual", "communication", "reconciliation")
 """What a step of continuity is: another way, by hand, telling people, setting things straight afterwards."""
+RECOVERY = "recovery"
+"""the name of the recovery plan among the plans of an incident"""
 MET_BY = (
     "status_page",
     "customer_mail",
@@ -95,6 +97,14 @@ class BusinessContinuity(Terms):
     plans: Mapping[Name, Continuity]
     hearing: Mapping[Name, Hearing] = {}
     """audience → what it hears while any of the plans runs"""
+
+    @model_validator(mode="after")
+    def _apart(self) -> BusinessContinuity:
+        if RECOVERY in self.plans:
+            raise ValueError(
+                f"a plan of continuity cannot be called {RECOVERY}, as the plan of recovery is: give it another name"
+            )
+        return self
 
 
 def _each_once(ids: list[str]) -> None:
