@@ -50,11 +50,6 @@ class Recovery(Terms):
     types: tuple[Name, ...] = ()
     steps: tuple[RecoveryStep, ...] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _once(self) -> Recovery:
-        _each_once([step.id for step in self.steps])
-        return self
-
 
 class ContinuityStep(PlanStep):
     strand: Annotated[str, one_of("strand", STRANDS)]
@@ -75,8 +70,7 @@ class Continuity(Terms):
     steps: tuple[ContinuityStep, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _once(self) -> Continuity:
-        _each_once([step.id for step in self.steps])
+    def _begun(self) -> Continuity:
         if not (self.components or self.services or self.subtypes):
             raise ValueError("nothing begins this plan: name components, services or subtypes")
         return self
@@ -105,9 +99,3 @@ class BusinessContinuity(Terms):
                 f"a plan of continuity cannot be called {RECOVERY}, as the plan of recovery is: give it another name"
             )
         return self
-
-
-def _each_once(ids: list[str]) -> None:
-    twice = sorted({one for one in ids if ids.count(one) > 1})
-    if twice:
-        raise ValueError(f"two steps are called {twice[0]}: give one of them another id")

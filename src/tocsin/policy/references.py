@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from tocsin.policy.conditions import Condition
 from tocsin.policy.model import FILLED_BLANKS, ROLES, Policy, Template
+from tocsin.policy.plans import PlanStep
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -114,11 +115,10 @@ def _kinds(policy: Policy) -> Iterator[Fault]:
 
 
 def _plans(policy: Policy) -> Iterator[Fault]:
-    """Types, subtypes and components that plans are for."""
+    """Types, subtypes and components that plans are for; steps that are called alike."""
     if policy.recovery is not None:
         yield from _types(policy, policy.recovery.types, ("recovery", "types"))
-        for place, step in enumerate(policy.recovery.steps):
-            yield from _types(policy, step.types, ("recovery", "steps", place, "types"))
+        yield from _steps(policy, policy.recovery.steps, ("recovery", "steps"))
     if policy.continuity is None:
         return
     subtypes = _subtypes(policy)
@@ -131,8 +131,16 @@ def _plans(policy: Policy) -> Iterator[Fault]:
         for place, component in enumerate(plan.components):
             if not policy.component(component):
                 yield (*base, "components", place), _unknown("component", component, components)
-        for place, part in enumerate(plan.steps):
-            yield from _types(policy, part.types, (*base, "steps", place, "types"))
+        yield from _steps(policy, plan.steps, (*base, "steps"))
+
+
+def _steps(policy: Policy, steps: Iterable[PlanStep], path: Path) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for place, step in enumerate(steps):
+        if step.id in seen:
+            yield (*path, place, "id"), f"two steps are called {step.id}: give one of them another id"
+        seen.add(step.id)
+        yield from _types(policy, step.types, (*path, place, "types"))
 
 
 def _types(policy: Policy, kinds: Iterable[str], path: Path) -> Iterator[Fault]:
