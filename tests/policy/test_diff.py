@@ -90,7 +90,7 @@ VALIDATION_CHASED, CONTINUITY_CHASED = (
         ((("  verified_within: 1 week", "  verified_within: 2 weeks"),), "a finished action is verified within 2 weeks instead of 1 week"),
         ((("status_every: 1 week}", "status_every: 2d}"),), "immediate actions report every 48 hours"),
         ((VALIDATION_CHASED,), "the validation of a recovery of P1, P2 and P3 is chased every 2 hours instead of every hour once it is late"),
-        ((CONTINUITY_CHASED,), "word of how continuity goes of P1, P2 and P3 is chased every 2 hours instead of every hour once it is late"),
+        ((CONTINUITY_CHASED,), "word on a plan of continuity of P1, P2 and P3 is chased every 2 hours instead of every hour once it is late"),
         ((("    escalate_to: cto\n  policy_review", "    escalate_to: ceo\n  policy_review"),),
          "the verification of an action goes after 1 week to the CEO instead of after 1 week to the CTO when it stays late"),
     ],

@@ -8,15 +8,27 @@ from tocsin.policy.calendar import Duration
 from tocsin.policy.finding import words
 from tocsin.policy.model import Policy
 
-__all__ = ["after", "compared", "every", "listed", "owed", "target", "which", "within", "words"]
+__all__ = ["after", "compared", "every", "listed", "owed", "target", "way", "which", "within", "words"]
 
 _OWED = {
     "acknowledge": "an acknowledgement", "respond": "a response", "resolve": "a resolution", "update": "an update",
     "stand_up": "a stand-up", "message": "a message outside", "post_mortem": "a step of the post-mortem",
     "first_steps": "a step of the first response", "validation": "the validation of a recovery",
-    "continuity": "word of how continuity goes", "action": "an action", "action_status": "the status of an action",
+    "continuity": "word on a plan of continuity", "action": "an action", "action_status": "the status of an action",
     "action_verification": "the verification of an action", "policy_review": "the review of the policy",
 }  # fmt: skip
+
+
+_WAYS = {
+    "status_page": "the status page", "customer_mail": "mail to customers", "in_app": "the customers' application",
+    "social_media": "social media", "stakeholders": "messages to stakeholders", "investors": "messages to investors",
+    "partners": "messages to partners", "media": "messages to the media", "update": "an update on the incident",
+}  # fmt: skip
+
+
+def way(channel: str) -> str:
+    """By which way something is told."""
+    return _WAYS.get(channel, words(channel))
 
 
 def listed(parts: Sequence[str], last: str = "and") -> str:
