@@ -220,14 +220,40 @@ def test_what_only_people_read_stands_apart() -> None:
     found = difference(
         ("title: Incident response policy", "title: How we answer"), ("reason: nobody can pay", "reason: no money comes in"),
         ("name: payments down", "name: payments gone"), ("on_call: on-call engineer", "on_call: engineer on duty"),
+        ("      name: Access to data\n", "      name: Data\n"), ("stakeholders: {name: Stakeholders", "stakeholders: {name: All who care"),
     )  # fmt: skip
     assert found.same
     assert [change.sentence for change in found.words] == [
         "governance title reads 'How we answer' instead of 'Incident response policy'",
         "positions on_call reads 'engineer on duty' instead of 'on-call engineer'",
+        "continuity plans data_access reads 'Data' instead of 'Access to data'",
+        "continuity hearing stakeholders reads 'All who care' instead of 'Stakeholders'",
         "the rule 'payments down' is called 'payments gone'",
         "the reason of the rule 'payments gone' reads 'no money comes in' instead of 'nobody can pay'",
     ]
+
+
+def test_no_setting_of_plans_and_of_what_is_chased_of_them_can_change_unsaid() -> None:
+    idle = []
+    for path in leaves(DATA):
+        key, value = path[-1], at(DATA, path)
+        if path[0] not in ("recovery", "continuity", "chasing", "actions") or isinstance(value, list):
+            continue
+        enum = next((one for one in ENUMS if value in one), None)
+        if key in WHO:
+            other = "architect"
+        elif enum is not None:
+            other = next(one for one in enum if one != value)
+        elif key in ("id", "text", "about", "name", "purpose"):
+            other = f"{value}_otherwise"
+        else:
+            other = another(value, random.Random(0))
+        data = copy.deepcopy(DATA)
+        at(data, path[:-1])[key] = other
+        if diff(POLICY, Policy.model_validate_json(json.dumps(data), strict=True)).idle:
+            idle.append(path)
+    # a status that falls due no earlier than the action itself is never owed
+    assert idle == [("actions", "immediate", "status_every")]
 
 
 def test_a_rule_that_never_fires_may_come_and_go() -> None:

@@ -43,8 +43,10 @@ def continuity(old: Policy, new: Policy) -> Iterator[str]:
     before, now = behaviour.continuity(old), behaviour.continuity(new)
     for name in dict.fromkeys((*before, *now)):
         one, other = before.get(name), now.get(name)
-        if one is None or other is None:
-            yield f"there is {'a' if one is None else 'no'} plan of continuity for {_called(name, old if other is None else new)}{'' if one is None else ' any more'}"
+        if one is None:
+            yield f"there is a plan of continuity for {_called(name, new)}"
+        elif other is None:
+            yield f"there is no plan of continuity for {_called(name, old)} any more"
         else:
             yield from _begins(f"the plan of continuity for {_called(name, new)}", one, other)
             yield from _steps(
