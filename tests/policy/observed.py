@@ -103,6 +103,7 @@ def _incident(name: str, start: int, kind: str, state: str, rule: str) -> Incide
     return Incident(
         "I", number=1, severity=name, severity_state=state, rule=rule, kind=kind, status="investigating", opened_at=start, acknowledge_from=start,
         respond_from=start, update_from=start, resolve_from=start, resolve_chase_from=start, confirmed_at=0 if state == "proposed" else start,
+        kinds=[(start, kind, "")],
     )  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def _parties_told(policy: Policy):
     for name, (kind, terms) in itertools.product(SEVERITIES, sorted(policy.types.items())):
         for subtype, share in itertools.product(("", *sorted(terms.subtypes)), SHARES):
             incident = _incident(name, STARTS[0], kind, "confirmed", "x")
-            incident.subtype, incident.impact = subtype, {"users_affected_percent": share}
+            incident.kinds, incident.shares = [(STARTS[0], kind, subtype)], [(STARTS[0], share)]
             yield sorted((one.id, one.owner, one.due) for one in messages(incident, policy))
 
 
@@ -264,7 +265,7 @@ def _owed(policy: Policy, name: str, start: int):
     found: dict[str, Duty] = {}
     for kind in alike.values():
         running, later, over = (_incident(name, start, kind, "confirmed", "x") for _ in range(3))
-        running.impact = {"users_affected_percent": 100}
+        running.shares = [(start, 100)]
         later.last_update_at = start + 60_000_000
         over.resolved_at, over.status = start, "resolved"
         for one in duties(running, policy):

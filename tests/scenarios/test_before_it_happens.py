@@ -135,6 +135,29 @@ def test_the_media_are_owed_word_of_a_major_incident_through_public_relations(wo
     assert owed()["message to partners"] == "communication_lead"
 
 
+@pytest.mark.guide("EXT-4")
+def test_whoever_has_to_hear_of_it_only_now_is_owed_word_from_now_on(world):
+    def times():
+        found = [one for one in duties(world.incident(), policy_of(world)) if one.rule == "message"]
+        return {label(one): (one.start, one.due) for one in found}
+
+    world.do("anna", c.Declare("nobody can pay", severity="P1", services=["payments"]))
+    declared = world.clock.now()
+    world.run(5 * HOUR)
+    world.do("anna", c.SetType("INC-1", "integration", "payment_gateway"))
+    typed = world.clock.now()
+    world.run(HOUR)
+    world.do("anna", c.Impact("INC-1", {"users_affected_percent": 80}))
+    major = world.clock.now()
+    world.run(HOUR)
+    world.do("anna", c.Impact("INC-1", {"users_affected_percent": 90}))
+    starts = {name: start for name, (start, _) in times().items()}
+    assert starts == {
+        "message to investors": declared, "message to partners": typed, "message to media": major,
+    }  # fmt: skip
+    assert times()["message to media"][1] > major
+
+
 @pytest.mark.guide("EXT-5")
 def test_what_left_is_recorded_with_whom_it_went_to(world):
     world.do("anna", c.Declare("nobody can pay", severity="P1", services=["payments"]))

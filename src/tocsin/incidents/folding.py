@@ -22,7 +22,7 @@ from tocsin.incidents.incident import (
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 5
+FOLD = 6
 
 
 def fold(incident: Incident, body: f.Body | None, at: Instant, version: int, principal: str) -> None:
@@ -63,6 +63,7 @@ def _declared(i: Incident, b: f.Declared, at: Instant) -> None:
         i.resolve_chase_from
     ) = at
     i.calendars = [b.calendar]
+    i.kinds = [(at, b.kind, b.subtype)]
     i.milestones["detected"] = at
     i.protocol["record"] = at
     i.confirmed_at = at if b.severity_state == "confirmed" else 0
@@ -110,6 +111,7 @@ def _severity(i: Incident, b: f.SeverityChanged, at: Instant) -> None:
 
 def _type(i: Incident, b: f.TypeSet, at: Instant) -> None:
     i.kind, i.subtype = b.kind, b.subtype
+    i.kinds.append((at, b.kind, b.subtype))
     i.restricted = i.restricted or b.restricted
 
 
@@ -297,6 +299,9 @@ def _milestone(i: Incident, b: f.MilestoneSet, at: Instant) -> None:
 
 def _impact(i: Incident, b: f.ImpactSet, at: Instant) -> None:
     i.impact.update(b.values)
+    share = b.values.get("users_affected_percent")
+    if isinstance(share, int):
+        i.shares.append((at, share))
 
 
 def _service(i: Incident, b: f.ServiceState, at: Instant) -> None:
