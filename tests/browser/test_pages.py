@@ -9,6 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
+MOVES_ONLY = """[...document.styleSheets].flatMap(sheet => [...sheet.cssRules]).flatMap(rule => [...(rule.cssRules || [])])
+    .flatMap(rule => [...(rule.cssRules || [])]).every(frame => !frame.style.opacity)"""
+
 
 @pytest.mark.parametrize(
     ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
@@ -32,6 +35,9 @@ def test_the_main_story_in_a_real_browser(site, chromium, width, scheme):
     page.fill("#text", "rolling the depl")
     page.click("#next button:has-text('Acknowledge')")
     page.wait_for_selector("#say:has-text('You have it')")
+    assert page.evaluate(MOVES_ONLY), (
+        "what was done can be read from its first moment on: it moves in, it never fades in"
+    )
     page.wait_for_selector(".head:has-text('Chiara Conti')")
     assert page.input_value("#text") == "rolling the depl", "what is half written stays"
     page.click("#next button:has-text('Confirm P1')")
