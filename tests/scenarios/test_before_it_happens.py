@@ -89,7 +89,7 @@ def test_roles_are_proposed_from_owners_and_rosters_and_the_unfilled_belong_to_t
     assert "incident_commander" not in found
     world.do("anna", c.AssignRole("INC-1", "incident_commander", "anna"))
     world.run(2 * HOUR)
-    assert any("post an update" in text for text in told(world, "anna"))
+    assert any("overdue: update" in text for text in told(world, "anna"))
 
 
 @pytest.mark.guide("ROL-7")

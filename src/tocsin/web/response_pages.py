@@ -23,7 +23,7 @@ from tocsin.incidents.incident import ALL_SEVERITIES, Incident
 from tocsin.incidents.moves import MOVES
 from tocsin.incidents.promises import LEARNING
 from tocsin.incidents.timeline import entries, for_people
-from tocsin.incidents.wording import STEPS, duty_label, post_label
+from tocsin.incidents.wording import IMPACT, STEPS, duty_label, post_label
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import NotFound, Refused, TocsinError
 from tocsin.kernel.facts import Fact
@@ -58,11 +58,6 @@ TABS = {
     "recovery": "Recovery",
     "post-mortem": "Post-mortem",
 }
-IMPACT = {
-    "users_affected_percent": "Users affected, in %", "users_affected": "Users affected, how many", "error_rate_percent": "Error rate, in %",
-    "latency_ms": "Latency, in ms", "data_lost": "Data lost, with its unit", "who": "Who notices, and what", "workaround": "Workaround",
-}  # fmt: skip
-"""field of the impact → its label"""
 PAGEABLE = (
     "secondary", "engineering_lead", "engineering_manager", "incident_commander", "cto", "architect",
 )  # fmt: skip
