@@ -77,7 +77,7 @@ def restore(source: str | None, release: bool, **flags: Any) -> None:
         raise click.UsageError("give a backup to restore, or --release to let a restored copy page people")
     settings = _settings(flags)
     folder = Path(settings.data)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = open_store(settings.database_url or str(folder))
     try:
         if source:

@@ -130,21 +130,18 @@ def list_incidents(everything: bool, as_json: bool) -> None:
 @click.argument("title")
 @click.option("--severity", default="", help="P1 to P4; proposed from the facts when left out.")
 @click.option("--service", "services", multiple=True, help="Service affected.")
+@click.option("--drill", is_flag=True, help="An exercise: people are paged, and every message says so.")
 @as_json
-def declare(title: str, severity: str, services: tuple[str, ...], as_json: bool) -> None:
+def declare(title: str, severity: str, services: tuple[str, ...], drill: bool, as_json: bool) -> None:
     """Declare an incident.
 
     \b
     Example:
       tocsin declare "checkout is down" --severity P1 --service checkout
+      tocsin declare "the primary database is gone" --severity P1 --drill
     """
-    show(
-        Server().ask(
-            "POST", "/api/v1/incidents", {"title": title, "severity": severity, "services": list(services)}
-        ),
-        as_json,
-        declared,
-    )
+    wanted = {"title": title, "severity": severity, "services": list(services), "drill": drill}
+    show(Server().ask("POST", "/api/v1/incidents", wanted), as_json, declared)
 
 
 def send(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,7 +44,7 @@ class Settings(BaseModel):
     smtp_user: str = Field("", description="user name for it")
     smtp_password: str = Field("", description="password for it")
     smtp_from: str = Field("tocsin@localhost", description="sender's address")
-    smtp_tls: str = Field("none", description="none, starttls or tls")
+    smtp_tls: Literal["none", "starttls", "tls"] = Field("none", description="none, starttls or tls")
     ntfy_server: str = Field(
         "", description="ntfy server for push, such as https://ntfy.sh; push is off without it"
     )

@@ -1,16 +1,30 @@
 """Duties, posts and moments in words, and how the timeline folds what the machine says to itself."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
+from tocsin.incidents import actions, duties, policies, promises
 from tocsin.incidents import facts as f
 from tocsin.incidents.timeline import entries, for_people, line
-from tocsin.incidents.wording import asked_for, duty_label, moment, post_label
+from tocsin.incidents.wording import LABELS, asked_for, duty_label, moment, post_label
 from tocsin.kernel.clock import HOUR, MINUTE, parse_instant
 from tocsin.kernel.codec import encode
 from tocsin.kernel.facts import SYSTEM, Actor, Fact, Stream
 
 NINE = parse_instant("2026-03-02T09:00:00Z")
 NAMES = {"anna": "Anna Berg", "bo": "Bo Lund"}
+
+
+def test_every_duty_that_the_code_owes_has_a_name():
+    rules = set()
+    for module in (promises, duties, actions, policies):
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("owe", "Duty", "duty"):
+                rules |= {one.value for one in node.args[:2] if isinstance(one, ast.Constant)}
+    assert {"acknowledge", "stand_up", "action", "policy_review"} <= rules
+    assert rules - set(LABELS) == set()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every way in has its page in the documentation, with the very snippet that the integration's page shows."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ def test_a_page_shows_what_to_paste(source):
     text = (PAGES / f"{source.page}.md").read_text("utf-8")
     assert source.snippet("https://tocsin.example.com", "KEY").rstrip() in text
     assert f"({source.page}.md)" in (PAGES / "README.md").read_text("utf-8")
+    assert "## When it fails" in text
+    assert "## Test it" in text
 
 
 def test_the_limits_are_those_of_the_code():
@@ -26,5 +29,5 @@ def test_the_limits_are_those_of_the_code():
 
 
 def test_the_mapping_shown_is_one():
-    block = (PAGES / "generic.md").read_text("utf-8").split("```\n")[-2]
+    block = re.search(r"```\n(summary .*?)```", (PAGES / "generic.md").read_text("utf-8"), re.DOTALL)[1]
     compile_mapping(dict(line.split(maxsplit=1) for line in block.strip().splitlines()))

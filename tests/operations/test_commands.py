@@ -73,6 +73,7 @@ def test_a_backup_comes_back_held_and_pages_again_once_it_is_released(installati
     copy, back = tmp_path / "copy.jsonl.gz", tmp_path / "back"
     assert run("backup", copy, "--data", installation).exit_code == 0
     assert "held" in run("restore", copy, "--data", back).output
+    assert back.stat().st_mode & 0o077 == 0, "nobody else looks into the folder"
     assert ("fail", "held") in findings(back)[1]
     (back / "tocsin.key").write_bytes((installation / "tocsin.key").read_bytes())
     tocsin = build(Settings(data=str(back)))

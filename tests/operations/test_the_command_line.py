@@ -74,6 +74,9 @@ def test_each_verb_says_what_happened(verb):
     assert "Incident" not in verb("duties", "INC-1")
     assert verb("resolve", "INC-1", "--reason", "rolled back").startswith("INC-1 is P3 and resolved")
     assert json.loads(verb("list", "--all", "--json"))["incidents"][0]["name"] == "INC-1"
+    assert verb("declare", "a rehearsal", "--severity", "P3", "--drill").startswith(
+        "DRILL-1 is declared as P3"
+    )
 
 
 def test_nothing_is_cut_when_it_is_piped_and_nothing_is_read_as_markup(verb):

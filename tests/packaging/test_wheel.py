@@ -94,6 +94,17 @@ def test_the_wheel_holds_the_browser_files_of_others(wheel: Path, name: str) -> 
         assert len(archive.read(VENDOR + name)) > 1_000
 
 
+def test_beside_the_browser_files_stands_whose_they_are_and_under_which_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        beside = {name.removeprefix(VENDOR) for name in archive.namelist() if name.startswith(VENDOR)}
+        notice = archive.read(VENDOR + "NOTICE.txt").decode()
+        apache = archive.read(VENDOR + "LICENSE.Apache-2.0.txt").decode()
+    assert {name for name in VENDORED if name.rpartition(".")[0] not in notice} == set()
+    assert set(re.findall(r"LICENSE\.[\w-]+[\w.-]*\.txt", notice)) == beside - {*VENDORED, "NOTICE.txt"}
+    assert re.search(r"Swagger UI \d+\.\d+", notice)
+    assert "Version 2.0, January 2004" in apache
+
+
 @pytest.mark.parametrize(
     "pattern", [r"tocsin/policy/(.*/)?default\.yaml", r"tocsin/store/migrations/(.*/)?\w+\.py"]
 )

@@ -1,5 +1,7 @@
 """One contract for every channel, against servers that check what the vendor checks."""
 
+from urllib.parse import unquote_plus
+
 import pytest
 from wire import Hook, Ntfy, PagerDuty, Slack, Twilio
 
@@ -67,6 +69,18 @@ def test_the_vendor_takes_a_page_and_a_notice(wired):
     assert channel.deliver(message(address)).outcome in ("accepted", "delivered")
     assert channel.deliver(message(address, urgency=2, kind="notice")).outcome in ("accepted", "delivered")
     assert len(vendor.requests) == 2
+
+
+@pytest.mark.semantics(15)
+def test_a_test_carries_its_code_whatever_the_channel_shows_of_a_message(wired):
+    kind, vendor, channel, address = wired
+    said = "Tocsin can reach Anna by this. The code is 076878: write it on your page to confirm."
+    channel.deliver(Message("test:1", address, "Test page from Tocsin", said, said, 0, "test", id="01ROW"))
+    sent = vendor.requests[0]
+    if kind == "voice":
+        assert sent.form["Twiml"].count("The code is 0 7 6 8 7 8:") == 2, "heard digit by digit, and twice"
+    else:
+        assert "076878" in unquote_plus(sent.body.decode())
 
 
 def test_a_page_of_the_ugliest_text_is_taken_too(wired):

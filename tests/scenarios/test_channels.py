@@ -1,6 +1,7 @@
 """Failures of a channel, and what comes back by text message, key and delivery state: through the real engine."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -8,8 +9,11 @@ from test_what_happens_to_people import World
 from wire_twilio import form_of
 
 from tocsin.catalogue.people import Contact
+from tocsin.engine import changes, replies
 from tocsin.engine import commands as c
-from tocsin.engine import replies
+from tocsin.engine.administration import administer
+from tocsin.engine.watching import LATE
+from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import MINUTE, SECOND
 from tocsin.kernel.errors import DeliveryFailed, Unauthenticated
@@ -34,6 +38,29 @@ def world(tmp_path):
     one.engine.put_records([record_of(msgspec.structs.replace(known, contacts=contacts), one.clock.now())])
     yield one
     one.store.close()
+
+
+@pytest.mark.semantics(15)
+def test_a_test_by_text_message_or_call_tells_the_code_that_proves_the_contact(world):
+    me = person_principal(world.person, "responder")
+    for contact, channel in (("text", world.sms), ("call", world.voice)):
+        administer(world.engine, me, changes.TestContact(world.person, contact))
+        world.run(SECOND)
+        code = re.search(r"code is (\d{6})", channel.messages[-1].short)[1]
+        assert administer(world.engine, me, changes.ConfirmContact(world.person, contact, code))["confirmed"]
+
+
+@pytest.mark.semantics(20)
+def test_a_test_that_nobody_takes_is_given_up_before_it_counts_as_a_late_page(world):
+    world.sms.fail_next.extend([DeliveryFailed("twilio: no answer within 10 s")] * 50)
+    administer(
+        world.engine, person_principal(world.person, "responder"), changes.TestContact(world.person, "text")
+    )
+    for _ in range(20):
+        world.run(10 * SECOND)
+        assert max(world.engine.lateness()) < LATE
+    (row,) = world.store.read(lambda r: r.outbox(recipient=world.person))
+    assert (row.state, row.effect) == ("failed", "test")
 
 
 @pytest.mark.semantics(15)

@@ -253,3 +253,14 @@ def test_only_trusted_proxies_say_where_a_request_came_from(peer, forwarded, tru
 
     scope = {"type": "http", "client": (peer, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
     assert client_address(Request(scope), networks(trusted)) == expected
+
+
+@pytest.mark.guide("COM-4")
+def test_the_war_rooms_address_is_the_organisations_and_stays_where_a_form_does_not_name_it(site):
+    me = asks(site, "anna")
+    me("PUT", "/api/v1/organisation", json={"war_room": "https://meet.example/{incident}"})
+    me("PUT", "/api/v1/organisation", json={"name": "Fernhill"})
+    assert site.tocsin.engine.directory().settings.war_room == "https://meet.example/{incident}"
+    me("POST", "/api/v1/incidents", json={"title": "everything is down", "severity": "P1"})
+    told = me("GET", "/api/v1/incidents/INC-1/timeline").json()["timeline"]
+    assert "war room: https://meet.example/inc-1" in [one["text"] for one in told]

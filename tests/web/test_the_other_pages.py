@@ -7,6 +7,7 @@ from people_at_the_door import Visitor, asks, forms_on
 
 from running_site import running
 from tocsin.kernel.clock import DAY, HOUR, to_iso
+from tocsin.providers.console import ConsoleChannel
 
 
 def test_now_begins_with_what_pages_me_and_acknowledges_there(site):
@@ -164,6 +165,18 @@ def test_an_empty_installation_says_what_it_needs_and_that_nobody_can_be_paged(t
         ]  # fmt: skip
         me.post("/account", verb="change_password", new="a few words in a row")
         assert len(re.findall(r'<li class="yes">', me.get("/").text)) == 1
+
+
+@pytest.mark.semantics(15)
+def test_an_owner_sees_where_the_provider_has_to_send_what_people_answer(tmp_path):
+    with running(tmp_path, demo=False) as site:
+        owner = Visitor(site, "owner")
+        assert "/in/reply/" not in owner.get("/integrations").text, "nothing comes back without a provider"
+        site.tocsin.engine.channels["sms"] = ConsoleChannel("sms")
+        address = f"{site.tocsin.engine.public_url}/in/reply/sms/{site.tocsin.engine.reply_key}"
+        assert f"<code>{address}</code>" in owner.get("/integrations").text
+        asks(site, "owner")("POST", "/api/v1/people", json={"name": "Bo", "id": "bo"})
+        assert "/in/reply/" not in Visitor(site, "bo").get("/integrations").text
 
 
 def test_the_phone_tells_messages_apart(site):

@@ -8,6 +8,7 @@ from people_at_the_door import Visitor, asks, forms_on
 from tocsin.engine.changes import CHANGES
 from tocsin.engine.commands import COMMANDS
 from tocsin.kernel.clock import DAY, HOUR, to_iso
+from tocsin.kernel.errors import DeliveryFailed
 from tocsin.web.endpoints import WRITES
 
 
@@ -33,6 +34,18 @@ def test_a_contact_wakes_nobody_until_its_code_came_back(site):
     proved = site.tocsin.engine.directory().people["bilal"].contacts[-1]
     assert proved.tested_at > 0
     assert proved.verified_at > 0
+
+
+def test_a_test_that_did_not_leave_is_shown_beside_its_contact(site):
+    site.tocsin.phone.fail_next.append(
+        DeliveryFailed("twilio answered 400: gone (code 21211)", permanent=True)
+    )
+    me = Visitor(site, "bilal")
+    contact = site.tocsin.engine.directory().people["bilal"].contacts[0]
+    me.post("/people/bilal", verb="test_contact", contact=contact.id)
+    site.wait_for(lambda: "its last test did not leave: twilio answered 400" in me.get("/people/bilal").text)
+    me.post("/people/bilal", verb="test_contact", contact=contact.id)
+    site.wait_for(lambda: "did not leave" not in me.get("/people/bilal").text)
 
 
 def test_a_code_cannot_be_guessed_by_trying(site):

@@ -8,20 +8,6 @@ import msgspec
 
 from tocsin.kernel.clock import Instant
 
-CONTACT_KINDS = (
-    "ntfy",
-    "email",
-    "sms",
-    "voice",
-    "slack",
-    "webhook",
-    "pagerduty",
-    "apprise",
-    "console",
-    "app",
-)
-"""Ways to reach somebody, by the name of the channel that delivers them."""
-
 INTERRUPTING_KINDS = frozenset({"ntfy", "sms", "voice", "pagerduty", "console"})
 """Those that can wake a sleeping person. E-mail, chat, web hooks and the application wait to be looked at. The console
 stands for a telephone in demonstrations and drills."""
@@ -31,7 +17,10 @@ PROVIDERS = {
     "slack": "Slack", "webhook": "the web hook", "pagerduty": "PagerDuty", "apprise": "Apprise", "console": "the console",
     "app": "Tocsin itself",
 }  # fmt: skip
-"""Kind of contact → who delivers it. Kinds with the same provider fail together."""
+"""Kind of contact, by the name of the channel that delivers it → who delivers it. Kinds with the same provider fail together."""
+
+CONTACT_KINDS = tuple(PROVIDERS)
+"""Ways to reach somebody."""
 
 ROLES = ("owner", "responder", "stakeholder")
 """What a person may do in this installation: everything; respond to incidents; read, report and subscribe."""

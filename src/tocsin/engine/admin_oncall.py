@@ -168,9 +168,11 @@ def put_organisation(desk: Desk, change: c.PutOrganisation) -> Answer:
     zone_of(change.zone)
     known([change.commander_schedule], desk.directory.schedules, "schedule")
     known([change.default_team], desk.directory.teams, "team")
+    war_room = desk.directory.settings.war_room if change.war_room is None else change.war_room
     desk.put(
         OrganisationSettings(
-            text_of(change.name, "name", 120), change.zone, change.commander_schedule, change.default_team
+            text_of(change.name, "name", 120), change.zone, change.commander_schedule, change.default_team,
+            text_of(war_room, "war_room", 500),
         )
-    )
+    )  # fmt: skip
     return {"id": "organisation"}

@@ -250,13 +250,17 @@ class RemoveService(Change):
 
 
 class PutOrganisation(Change):
-    """The organisation's name and zone, the commanders' schedule, and the team that answers for what nobody owns."""
+    """The organisation's name and zone, the commanders' schedule, and the team that answers for what nobody owns.
+
+    ``war_room``: the address where a response meets, ``{incident}`` standing for its number; empty: the incident's own page.
+    """
 
     verb: ClassVar[str] = "put_organisation"
     name: str = ""
     zone: str = "UTC"
     commander_schedule: str = ""
     default_team: str = ""
+    war_room: str | None = None
 
 
 # ways in

@@ -166,8 +166,8 @@ class Composer:
             return about_subject(row, body["subject"], self.public_url)
         text = str(body.get("text", "This is a test page."))
         return Message(
-            row.key, row.address, "Test page from Tocsin", text, "Tocsin test page", row.urgency, "test", id=row.id
-        )  # fmt: skip
+            row.key, row.address, "Test page from Tocsin", text, text, row.urgency, "test", id=row.id
+        )
 
     def _page(
         self, main: OutboxRow, pages: list[OutboxRow], told: list[tuple[OutboxRow, dict[str, Any], Incident]]

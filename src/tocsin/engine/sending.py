@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from tocsin.catalogue.people import INTERRUPTING_KINDS
 from tocsin.engine import delivery
 from tocsin.engine.work import Work
@@ -24,6 +26,8 @@ from tocsin.notify.backoff import next_attempt
 if TYPE_CHECKING:
     from tocsin.engine.engine import Engine
 
+log = structlog.get_logger("tocsin.sending")
+
 LEASE = MINUTE
 """of a message: longer than any channel's time-outs; whoever took it and died holds it up no longer than this"""
 SET_ASIDE = 30 * SECOND
@@ -34,6 +38,8 @@ LONGEST_HOLD = MINUTE
 """a new P1 is never held for more than this, whatever the policy's figure says"""
 NOTICES_TOGETHER = MINUTE
 """incidents that open within this of each other are told to one person in one notice"""
+TEST_TRIED = MINUTE
+"""a test is tried for so long: whoever asked for it looks on, and no page is late because an address was mistyped"""
 MANY = 1_000_000
 PAGED = b"!"
 
@@ -237,6 +243,8 @@ class Sending:
 
     def _wait(self, row: OutboxRow, error: DeliveryFailed) -> Instant | None:
         engine = self.engine
+        if row.effect == "test" and engine.clock.now() - row.created_at > TEST_TRIED:
+            return None
         return next_attempt(
             row.attempts + 1, row.created_at, engine.clock.now(), row.urgency, engine.randomness, error.retry_after
         )  # fmt: skip
@@ -314,9 +322,18 @@ def _opened(row: OutboxRow) -> bool:
 
 
 def _tell(unit: Work, row: OutboxRow, outcome: str, detail: str, reference: str) -> None:
-    """Records on the row's incident what became of the message."""
+    """Records on the row's incident what became of the message; of one that is about none, a failure is in the log."""
     body = decode(row.payload)
-    if body.get("incident"):
+    if not body.get("incident"):
+        if outcome in ("failed", "gave_up"):
+            log.warning(
+                "a message did not leave",
+                effect=row.effect,
+                channel=row.channel,
+                recipient=row.recipient,
+                why=detail[:500],
+            )
+    else:
         unit.record(
             unit.load(body["incident"]),
             f.Delivery(

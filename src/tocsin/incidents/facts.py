@@ -1,6 +1,6 @@
 """What can happen to an incident: one struct for each fact type, and how they are read and written.
 
-A fact type is added here (struct and registry), folded in :mod:`tocsin.incidents.incident` and told in
+A fact type is added here (struct and registry), folded in :mod:`tocsin.incidents.folding` and told in
 :mod:`tocsin.incidents.timeline`: three places beside each other, none of them outside this room.
 A stored fact is never rewritten; an older type version is lifted by ``UPCASTS`` when it is read.
 """

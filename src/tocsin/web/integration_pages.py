@@ -60,7 +60,14 @@ class IntegrationPages:
             services=sorted(visit.directory.services.values(), key=lambda one: one.name.casefold()),
             policies=list(visit.directory.escalation_policies.values()),
             report_links=[(one, self._report_link(visit, one)) for one in keys] if owns else [],
+            replies=self._reply_address(visit) if owns else "",
         )  # fmt: skip
+
+    def _reply_address(self, visit: Visit) -> str:
+        """Where text messages that people answer have to be sent; empty where no provider brings any."""
+        if "sms" not in visit.engine.channels or self.web.phone is not None:
+            return ""
+        return f"{visit.engine.public_url}/in/reply/sms/{visit.engine.reply_key}"
 
     def _state(self, integration: Integration) -> str:
         rows = self.ways_in.requests(integration.id, 1)

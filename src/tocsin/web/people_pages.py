@@ -17,6 +17,7 @@ from tocsin.identity.vault import unseal
 from tocsin.kernel.clock import MINUTE
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import NotFound, TocsinError
+from tocsin.kernel.redact import mask
 from tocsin.web.base import Visit, Web
 
 CONTACT_FORMS = ("add_contact", "remove_contact", "move_contact", "test_contact", "confirm_contact")
@@ -98,6 +99,7 @@ class PeoplePages:
             "person": person, "own": own, "duty": duty, "roles": ROLES, "minutes": lambda after: after // MINUTE,
             "kinds": [kind for kind in CONTACT_KINDS if kind in channels],
             "channels": channels,
+            "failed": tests_that_failed(visit.engine, person.id),
             "edits": visit.may("own_contacts") if own else visit.may("contacts"),
             "tests": own or visit.may("test_contact"),
             "administers": visit.may("people"),
@@ -132,6 +134,17 @@ class PeoplePages:
             tokens=[one for one in tokens if one.person == me], feeds=feed_addresses(visit),
             has_password=visit.engine.store.read(lambda r: r.record("password", me)) is not None,
         )  # fmt: skip
+
+
+def tests_that_failed(engine: Engine, person: str) -> dict[str, str]:
+    """Contact → why its last test has not left: it failed, or waits for another try."""
+    last: dict[str, str] = {}
+    for row in engine.store.read(lambda r: r.outbox(recipient=person)):  # the newest first
+        if row.effect == "test":
+            last.setdefault(
+                str(decode(row.payload)["contact"]), "" if row.state == "done" else row.last_error
+            )
+    return {contact: mask(why) for contact, why in last.items() if why}
 
 
 def _rules(visit: Visit) -> list[RuleWish]:
