@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import intake, memory, oncall, paging, timers
+from bench import duties, intake, memory, oncall, paging, proof, timers
 
 Rows = list[dict[str, object]]
 BENCHES: dict[str, tuple[str, Callable[[], Rows], Callable[[], Rows]]] = {
@@ -23,6 +23,8 @@ BENCHES: dict[str, tuple[str, Callable[[], Rows], Callable[[], Rows]]] = {
     "memory": ("Memory beside Alertmanager", memory.measure, lambda: memory.measure(20_000)),
     "timers": ("Lateness of timers", timers.measure, lambda: timers.measure((1_000,))),
     "oncall": ("Who is on call", oncall.measure, lambda: oncall.measure(2_000)),
+    "duties": ("What 10,000 open incidents owe", duties.measure, lambda: duties.measure(1_000)),
+    "proof": ("The proof that pages reach somebody", proof.measure, lambda: proof.measure(50, 13)),
 }
 
 

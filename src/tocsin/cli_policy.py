@@ -220,7 +220,7 @@ class Report(msgspec.Struct):
         """For people."""
         places = Places(self.policy.text, self.policy.name)
         lines = [
-            f"{places.shown(one) if one.where else self.source}: {one.severity}: {one.sentence} [{one.rule}]"
+            f"{places.said(one) if one.where else f'{self.source}: {one.severity}: {one.sentence}'} [{one.rule}]"
             for one in (*self.findings, *self.about_people)
         ]
         count = len(lines)

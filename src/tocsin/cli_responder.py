@@ -236,9 +236,9 @@ def timeline(incident: str, as_json: bool) -> None:
     """
 
     def table(value: Any) -> Table:
-        made = Table("At", "What", "Who")
+        made = Table("No.", "At", "What", "Who")
         for one in value["timeline"]:
-            add(made, when(one["at"]), one["text"], one["who"])
+            add(made, str(one["version"]), when(one["at"]), one["text"], one["who"])
         return made
 
     show(
@@ -264,6 +264,30 @@ def note(incident: str, text: str, as_json: bool) -> None:
       tocsin note INC-7 "the replica lags by two minutes"
     """
     send(incident, "note", {"text": text}, as_json, lambda one: f"Noted on the timeline of {one['number']}")
+
+
+@click.command()
+@click.argument("incident")
+@click.argument("fact")
+@click.option("--reason", required=True, help="Why; it stands on the timeline.")
+@as_json
+def redact(incident: str, fact: str, reason: str, as_json: bool) -> None:
+    """Take the words out of one fact: a password that was pasted, somebody's data. For owners.
+
+    FACT is the number that `tocsin timeline` shows, or the fact's id. Times, people and severities stay, and so does the
+    proof that nothing else was changed. INCIDENT may be an action item (ACT-3) too.
+
+    \b
+    Example:
+      tocsin redact INC-7 12 --reason "a password was pasted"
+    """
+    send(
+        incident,
+        "redact",
+        {"fact": fact, "reason": reason},
+        as_json,
+        lambda one: f"{one['number']}: {one['message']}",
+    )
 
 
 @click.command()
@@ -452,6 +476,7 @@ COMMANDS = (
     role,
     resolve,
     timeline,
+    redact,
     note,
     severity,
     page,

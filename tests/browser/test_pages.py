@@ -9,10 +9,11 @@ from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
+MOVES_ONLY = """[...document.styleSheets].flatMap(sheet => [...sheet.cssRules]).flatMap(rule => [...(rule.cssRules || [])])
+    .flatMap(rule => [...(rule.cssRules || [])]).every(frame => !frame.style.opacity)"""
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-)
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_main_story_in_a_real_browser(site, chromium, width, scheme):
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
@@ -32,6 +33,9 @@ def test_the_main_story_in_a_real_browser(site, chromium, width, scheme):
     page.fill("#text", "rolling the depl")
     page.click("#next button:has-text('Acknowledge')")
     page.wait_for_selector("#say:has-text('You have it')")
+    assert page.evaluate(MOVES_ONLY), (
+        "what was done can be read from its first moment on: it moves in, it never fades in"
+    )
     page.wait_for_selector(".head:has-text('Chiara Conti')")
     assert page.input_value("#text") == "rolling the depl", "what is half written stays"
     page.click("#next button:has-text('Confirm P1')")
@@ -72,13 +76,15 @@ def test_a_burst_of_news_loads_an_incident_once_and_not_once_for_each(site, chro
     page = chromium.new_page()
     sign_in(page, site)
     page.goto(site.url + "/incidents/INC-1")
-    page.wait_for_timeout(1500)
+    page.wait_for_event(
+        "response", lambda answer: answer.url.endswith("/incidents/INC-1")
+    )  # the stream is open
     loads = []
     page.on("request", lambda request: loads.append(request.url) if "/incidents/" in request.url else None)
     for number in range(8):
         site.api("POST", "/api/v1/incidents/INC-1/commands/note", json={"text": f"line {number}"})
     page.wait_for_selector("text=line 7")
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(1700)  # two loads are 1.5 s apart
     assert 1 <= len(loads) <= 3
     page.close()
 
@@ -172,8 +178,14 @@ def watch(page, site):
 
 
 def check(page):
-    """axe finds nothing."""
+    """axe finds nothing; in the other colours, where only these differ, it finds no text that is hard to read."""
+    other = "light" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "dark"
     found = Axe().run(page).response["violations"]
+    page.emulate_media(color_scheme=other)
+    found += page.evaluate("axe.run({runOnly: ['color-contrast'], resultTypes: ['violations']})")[
+        "violations"
+    ]
+    page.emulate_media(color_scheme="light" if other == "dark" else "dark")
     assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found] == []
 
 

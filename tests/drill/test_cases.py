@@ -158,7 +158,7 @@ def test_a_drill_is_run_against_the_policy_of_the_file(tmp_path):
     assert only(text) == (True, "")
     ok, found = only(text, slow)
     assert not ok
-    assert "paged greta in INC-2" in found and "only at" in found
+    assert "Greta Lind is paged in INC-2" in found and "only at" in found
 
 
 def test_a_drill_may_stand_beside_the_file(tmp_path):
@@ -168,5 +168,5 @@ def test_a_drill_may_stand_beside_the_file(tmp_path):
     cases = load_cases("drills: [own.yaml]\n", str(tmp_path / "cases.yaml"))
     (outcome,) = run_cases(cases)
     assert (outcome.name, outcome.ok) == ("drill own: own", False)
-    assert outcome.found.startswith("not paged chiara: at 0 s")
+    assert outcome.found.startswith("Chiara Conti is not paged: at 0 s")
     assert "own.yaml:5" in outcome.found

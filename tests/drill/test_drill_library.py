@@ -71,7 +71,7 @@ def test_another_seed_changes_ids_and_jitter_but_not_who_is_paged(blank):
 def test_the_table_says_when_who_what_and_each_verdict(blank):
     text = table(run(find("demo"), blank=blank))
     assert "0:07:30  several   page by console to Chiara Conti: P1 INC-2: payments down and 1 more" in text
-    assert "acknowledge (on call): MISSED, met late" in text
+    assert "Acknowledge (on-call engineer): MISSED, met late" in text
     assert text.endswith("expectations met: as it should be\n")
     assert max(map(len, text.splitlines())) <= 118
 

@@ -8,7 +8,7 @@ import pytest
 from tocsin.incidents import actions, duties, policies, promises
 from tocsin.incidents import facts as f
 from tocsin.incidents.timeline import entries, for_people, line
-from tocsin.incidents.wording import LABELS, duty_label, moment, post_label
+from tocsin.incidents.wording import LABELS, asked_for, duty_label, moment, post_label
 from tocsin.kernel.clock import HOUR, MINUTE, parse_instant
 from tocsin.kernel.codec import encode
 from tocsin.kernel.facts import SYSTEM, Actor, Fact, Stream
@@ -41,6 +41,27 @@ def test_every_duty_that_the_code_owes_has_a_name():
 )
 def test_a_duty_is_called_by_what_it_is(rule, key, words):
     assert duty_label(rule, key, zone="Europe/Berlin", near=NINE) == words
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "words"),
+    [
+        ("move", {"to": "resolve"}, "resolve it"),
+        ("severity", {"severity": "P3"}, "set the severity to P3"),
+        ("waive", {"duty": f"message:investors:{NINE}"}, "waive the message to investors"),
+        ("assign_role", {"role": "incident_commander", "person": "bo"}, "make Bo Lund incident commander"),
+        ("pause_clock", {"until": NINE}, "pause the clocks"),
+    ],
+)
+def test_what_is_asked_for_stands_in_words_on_the_timeline_too(verb, fields, words):
+    assert asked_for(verb, fields, NAMES) == words
+    requested = line(told(1, f.Requested("R1", verb, fields, "anna", "it is quiet")), NAMES)
+    assert requested.text == f"Anna Berg asks to {words}: it is quiet"
+
+
+def test_the_impact_is_told_by_the_names_of_its_fields():
+    impact = line(told(1, f.ImpactSet({"users_affected_percent": 40, "who": "whoever pays by card"})), NAMES)
+    assert impact.text == "impact: users affected, in %: 40; who notices, and what: whoever pays by card"
 
 
 def test_posts_have_names_and_times_are_the_readers():

@@ -52,6 +52,7 @@ def test_an_installation_that_has_e_mail_alone_is_shown_that_nobody_wakes():
     first = proof.found[0]
     assert (first.severity, first.failures, first.opened) == ("P1", 0, NOW)
     assert "nobody is reached who could respond within 5m" in first.sentence
+    assert first.sentence.endswith("have no tested contact that wakes"), "it says why, too"
 
 
 def test_a_person_on_leave_while_alone_on_the_schedule_is_found_to_the_microsecond():

@@ -38,6 +38,26 @@ def test_a_chase_target_that_nobody_is_and_a_person_who_left():
     assert "person:zoe means nobody" in one.sentence
 
 
+@pytest.mark.guide("REC-1", "BCP-1")
+def test_a_step_of_a_plan_that_belongs_to_nobody_is_named():
+    text = default_policy_text().replace(
+        "{id: emergency_access, strand: manual, owner: security", "{id: emergency_access, strand: manual, owner: 'person:zoe'"
+    )  # fmt: skip
+    one = found(DEMO, load_policy(text))["means_nobody", "continuity.plans.authentication.steps.1.owner"]
+    assert one.severity == "error" and "person:zoe means nobody" in one.sentence
+    step = found(changed(DEMO, "jonas", org_roles=("architect",)))["means_nobody", "recovery.steps.2.owner"]
+    assert step.severity == "error" and "security" in step.sentence
+
+
+def test_a_plan_of_a_service_that_is_not_there_never_begins():
+    services = tuple(one for one in DEMO.services if one.component != "Authentication")
+    less = msgspec.structs.replace(DEMO, services=services)
+    one = found(less)["never_begins_here", "continuity.plans.authentication"]
+    assert one.severity == "warning"
+    assert "there is no service one of the component authentication" in one.sentence
+    assert ("never_begins_here", "continuity.plans.payments") not in found(less), "a subtype begins it"
+
+
 def test_a_service_whose_team_has_no_lead_is_named():
     teams = tuple(
         msgspec.structs.replace(one, engineering_lead="") if one.id == "web" else one for one in DEMO.teams
@@ -91,4 +111,4 @@ def test_whoever_is_on_call_in_those_weeks_and_cannot_be_woken_is_named():
 
 def test_a_company_of_five_is_told_what_it_lacks():
     rules = {rule for rule, _ in found(alone())}
-    assert rules == {"means_nobody", "role_without_people"}
+    assert rules == {"means_nobody", "never_begins_here", "role_without_people"}

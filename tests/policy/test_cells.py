@@ -41,6 +41,13 @@ def test_what_asks_the_same_in_another_form_is_the_same(one: dict, other: dict) 
     assert difference(read(one), read(other)) == ""
 
 
+def test_one_is_not_true_whatever_python_says() -> None:
+    one, true = ({"fact": "label.flag", "equals": value} for value in (1, True))
+    assert not equivalent(read(one), read(true))
+    assert not implies(read(one), read(true))
+    assert implies(read(one), read(one))
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

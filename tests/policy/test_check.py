@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -139,6 +141,52 @@ WORDS = [
     Case("modal_without_banner", (("    banner: [P1, P2, P3]\n    modal: [P1]", "    banner: []\n    modal: [P1]"),), WARNING, "modal:", "banner:"),
 ]  # fmt: skip
 
+EVIDENCE = "{id: keep_evidence, phase: stop_damage"
+CUSTOMERS_HEAR = (
+    "through: communication_lead, within: 1h, every: 4h, met_by: [status_page, customer_mail, in_app]"
+)
+BREACH = "    type: security                              # so that"
+HEARD = TEXT[TEXT.index("  hearing:  ") : TEXT.index("# ----", TEXT.index("  hearing:  "))]
+
+PLANS = [
+    Case("plan_never_begins", (("  severities: [P1, P2]\n  types: [security, data] ", "  severities: []\n  types: [] "),), ERROR, "severities: []"),
+    Case("plan_never_begins", (("    data_access:                                # [BCP-3]\n", "    data_access:\n      severities: []\n"),), ERROR, "severities: []"),
+    Case("validated_without_a_plan", (("  severities: [P1, P2]\n  types: [security, data] ", "  severities: [P1]\n  types: [security, data] "),), ERROR, "validate_before: resolved", "severities: [P1]"),
+    Case("validated_without_a_plan", (("  types: [security, data] ", "  types: [security] "),), ERROR, "validate_before: resolved", "types: [security]"),
+    Case("validated_without_a_plan", ((TEXT[TEXT.index("recovery:\n") : TEXT.index("continuity:\n", TEXT.index("recovery:\n"))], ""),), ERROR, "validate_before: resolved"),
+    Case("phase_without_a_step", tuple((f"phase: data_recovery, owner: technical_lead, types: [data], text: {one}", f"phase: data_recovery, owner: technical_lead, types: [security], text: {one}") for one in ("assess", "restore", "validate", "reconcile")), ERROR, "steps:", "data:"),
+    Case("phase_without_a_step", (("id: isolate, phase: stop_damage, owner", "id: isolate, phase: stop_damage, types: [data], owner"), (f"{EVIDENCE}, owner", f"{EVIDENCE}, types: [security], owner")), WARNING, "steps:", "availability:"),
+    Case("step_for_no_incident", (("  severities: [P1, P2]\n  types: [security, data] ", "  severities: []\n  types: [data] "),), WARNING, "id: block_traffic", "types: [data]"),
+    Case("step_for_no_incident", (("      services: [payments, billing, checkout]\n", ""), ("{id: record_by_hand, strand: manual, owner", "{id: record_by_hand, strand: manual, types: [data], owner")), WARNING, "id: record_by_hand", "subtypes: [payment_gateway]"),
+    Case("steps_out_of_order", ((EVIDENCE, EVIDENCE.replace("stop_damage", "service_recovery")),), WARNING, "id: backup_systems", "id: keep_evidence"),
+    Case("upside_down", (("  severities: [P1, P2]\n  types: [security, data] ", "  severities: [P2]\n  types: [security, data] "),), ERROR, "severities: [P2]"),
+    Case("upside_down", (("    data_access:                                # [BCP-3]\n", "    data_access:\n      severities: [P2]\n"),), ERROR, "severities: [P2]"),
+    Case("keeps_nothing_going", (("{id: read_only, strand: fallback", "{id: read_only, strand: communication"), ("{id: backed_up_data, strand: fallback", "{id: backed_up_data, strand: communication"), ("{id: mobile_offline, strand: manual", "{id: mobile_offline, strand: reconciliation")), WARNING, "steps:"),
+    Case("nobody_hears", ((HEARD, ""),), WARNING, "continuity:", "plans:"),
+    Case("hears_of_nothing", ((TEXT[TEXT.index("  plans:\n    authentication:") : TEXT.index("  hearing:  ")], "  plans: {}\n"),), WARNING, "hearing:", "plans: {}"),
+    Case("hears_first_too_late", ((CUSTOMERS_HEAR, CUSTOMERS_HEAR.replace("within: 1h, every: 4h", "within: 3h, every: 2h")),), WARNING, "customers: {name: Customers, about", "customers: {name: Customers, about"),
+    Case("heard_after_the_end", ((CUSTOMERS_HEAR, CUSTOMERS_HEAR.replace("within: 1h, every: 4h", "within: 5h, every: 6h")),), WARNING, "customers: {name: Customers, about", "resolve: 4h"),
+    Case("met_inside", ((CUSTOMERS_HEAR, CUSTOMERS_HEAR.replace("[status_page,", "[update, status_page,")),), ERROR, "customers: {name: Customers, about"),
+    Case("cannot_be_heard", (("    social_media: {approves: communication_lead, sends: communication_lead}\n", ""), (CUSTOMERS_HEAR, CUSTOMERS_HEAR.replace("[status_page, customer_mail, in_app]", "[social_media]"))), ERROR, "customers: {name: Customers, about", "approval:"),
+    Case("goes_past_its_owner", ((CUSTOMERS_HEAR, CUSTOMERS_HEAR.replace("communication_lead", "customer_liaison")),), ERROR, "customers: {name: Customers, about", "status_page: {approves"),
+    Case("customers_get_every_update", ((CUSTOMERS_HEAR, CUSTOMERS_HEAR.replace("[status_page, customer_mail, in_app]", "[customer_mail]")),), ERROR, "customers: {name: Customers, about", "major_changes_only: true"),
+    Case("never_major", (("    above_percent_of_users: 50\n    subtypes: [data_breach, complete_outage]", "    above_percent_of_users: 100\n    subtypes: []"),), ERROR, "media: {name: Media", "above_percent_of_users: 100"),
+    Case("never_major", (("    above_percent_of_users: 50\n", "    above_percent_of_users: 100\n"), ("media: {name: Media,", "media: {name: Media, types: [performance],")), ERROR, "media: {name: Media", "above_percent_of_users: 100"),
+    Case("told_before_customers", (("    above_percent_of_users: 50\n", "    above_percent_of_users: 5\n"),), WARNING, "above_percent_of_users: 5", "above_percent_of_users: 10"),
+    Case("verified_too_late", (("  verified_within: 1 week ", "  verified_within: 2 weeks "),), WARNING, "verified_within: 2 weeks", "immediate:"),
+    Case("reminder_before_start", (("  verified_within: 1 week ", "  verified_within: 12h "),), ERROR, "remind_before: [1d]", "verified_within: 12h"),
+    Case("reminder_before_start", (("  continuity:\n    remind_at_percent: [80]\n", "  continuity:\n    remind_before: [3h]\n"),), ERROR, "remind_before: [3h]", "customers: {name: Customers, about"),
+    Case("never_chased", (("  validation:\n    remind_at_percent: [80]\n    chase_every: 1h\n", "  validation:\n    remind_at_percent: [80]\n"),), WARNING, "validation:"),
+    Case("never_escalated", (("    escalate_after: 1 week\n    escalate_to: cto\n", ""),), WARNING, "action_verification:"),
+    Case("escalates_to_its_owner", (("  verified_by: engineering_manager", "  verified_by: cto"),), WARNING, "escalate_to: cto"),
+    Case("escalates_to_its_owner", (("    escalate_after: 2h\n    escalate_to: incident_commander", "    escalate_after: 2h\n    escalate_to: technical_lead"),), WARNING, "escalate_to: technical_lead"),
+    Case("escalates_to_its_owner", (*(("through: communication_lead, within: 1h", "through: incident_commander, within: 1h"),) * 2, ("through: communication_lead, within: 2h, every: 8h", "through: incident_commander, within: 2h, every: 8h")), WARNING, "escalate_to: incident_commander"),
+    Case("type_never_counts", (("        - {fact: security, equals: true}\n", ""), ("        - {fact: type, equals: security}\n        - {fact: summary, matches: '\\b(unauthori", "        - {fact: type, equals: data}\n        - {fact: type, equals: integration}\n"), ("[sz]ed access|intrusion|ransomware|malware|phishing|ddos|compromised|security (incident|breach|alert)|vulnerability exploited)\\b'}\n", "")), ERROR, "type: security", "when:"),
+    Case("type_never_counts", ((LAST, "  - name: ours\n    severity: P4\n    type: data\n    when: {fact: security, equals: true}\n" + LAST),), ERROR, "type: data", "when: {fact: security"),
+    Case("opens_in_the_open", ((BREACH, "    # so that"),), ERROR, "name: security breach with exposure of data", "restricted: true"),
+    Case("opens_in_the_open", ((LAST, "  - name: ours\n    severity: P4\n    when: {fact: subtype, one_of: [complete_outage, ddos]}\n" + LAST),), ERROR, "name: ours", "restricted: true"),
+]  # fmt: skip
+
 GUIDE = {
     7: [
         Case("first_minutes", (("    respond: 15m ", "    respond: 30m "),), WARNING, "respond: 30m", "update: 15m"),
@@ -242,6 +290,26 @@ def test_a_fault_of_sense_is_found_at_its_lines(case: Case) -> None:
     found_at_its_lines(case)
 
 
+BY_SEMANTICS = {
+    "validated_without_a_plan": 34, "phase_without_a_step": 34, "opens_in_the_open": 23, "customers_get_every_update": 32,
+    "goes_past_its_owner": 37,
+}  # fmt: skip
+
+
+@pytest.mark.guide("GOV-1")
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case, id=case.rule, marks=pytest.mark.semantics(BY_SEMANTICS[case.rule]) if case.rule in BY_SEMANTICS else ()
+        )
+        for case in PLANS
+    ],
+)  # fmt: skip
+def test_a_fault_of_plans_and_of_what_they_rest_on_is_found_at_its_lines(case: Case) -> None:
+    found_at_its_lines(case)
+
+
 @pytest.mark.guide("GOV-1")
 @pytest.mark.parametrize(
     "case",
@@ -260,9 +328,6 @@ def test_the_default_policy_has_none_of_them() -> None:
 
 
 def test_every_check_has_a_planted_case_and_stands_in_the_documentation() -> None:
-    import re
-    from pathlib import Path
-
     root = Path(__file__).parents[2]
     source = "".join(path.read_text() for path in sorted((root / "src/tocsin/policy").glob("check_*.py")))
     named = set(re.findall(r'Finding\(\s*"([a-z_]+)"', source)) | {"name_outside", "rhythm_outside"}
@@ -273,6 +338,7 @@ def test_every_check_has_a_planted_case_and_stands_in_the_documentation() -> Non
         *CHASING,
         *RULES,
         *WORDS,
+        *PLANS,
         *(one for those in GUIDE.values() for one in those),
     ]
     assert named == {case.rule for case in cases}
@@ -280,13 +346,32 @@ def test_every_check_has_a_planted_case_and_stands_in_the_documentation() -> Non
     assert [name for name in sorted(named) if f"`{name}`" not in page] == []
 
 
-def test_a_finding_about_two_places_shows_both_lines() -> None:
+def test_a_finding_about_two_places_names_the_other_line_in_its_sentence() -> None:
     text = planted((LAST, rule("one", "P2", SLOW) + rule("other", "P4", SLOW) + LAST))
     found = next(one for one in check(load_policy(text)) if one.rule == "rules_contradict")
     lines = text.splitlines()
     one, other = lines.index("  - name: one") + 1, lines.index("  - name: other") + 1
-    assert Places(text, "policy.yaml").shown(found) == f"policy.yaml:{other} and :{one}"
-    assert "'one' (P2) and 'other' (P4)" in found.sentence
+    said = Places(text, "policy.yaml").said(found)
+    assert said.startswith(f"policy.yaml:{other}: error: the rules 'one' (P2) and 'other' (P4) ask the same")
+    assert said.endswith(f"keep one of them (see also line {one})")
+
+
+def test_a_finding_has_one_line_first_that_programs_follow_whatever_it_is_about() -> None:
+    """``FILE:LINE: severity: sentence``: another line is named within the sentence, and only where it is another."""
+    text = planted(
+        ("within: 1 week, status_every: 1 week", "within: 1 week, status_every: 2 weeks"),
+        ("    update: 15m ", "    update: 3h  "),
+    )
+    places = Places(text, "policy.yaml")
+    said = [places.said(one) for one in check(load_policy(text))]
+    shape = re.compile(r"policy\.yaml:(\d+): (error|warning): (?:(?!policy\.yaml).)+")
+    assert all(shape.fullmatch(one) for one in said), said
+    lines = text.splitlines()
+    alone = next(one for one in said if "when they have been due" in one)
+    assert "see also" not in alone and "immediate:" in lines[int(alone.split(":")[1]) - 1]
+    both = next(one for one in said if "the milder P2" in one)
+    also = re.search(r"\(see also line (\d+)\)$", both)
+    assert also is not None and "update: 1h" in lines[int(also[1]) - 1]
 
 
 def test_two_rules_that_say_the_same_are_one_too_many() -> None:

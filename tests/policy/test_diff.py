@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 from observed import observed
+from pydantic import ValidationError
 
-from tocsin.kernel.errors import Unusable, UnusableMany
+from tocsin.kernel.errors import Unusable
 from tocsin.policy.calendar import Duration
 from tocsin.policy.diff import Difference, diff
 from tocsin.policy.load import Document, default_policy, default_policy_text, load_policy
 from tocsin.policy.model import Policy
+from tocsin.policy.plans import PHASES, STRANDS
+from tocsin.policy.references import references
 
 TEXT = default_policy_text()
 DATA = Document(TEXT, "default.yaml").data
@@ -38,7 +41,14 @@ def sentences(*changes: tuple[str, str]) -> list[str]:
     return [change.sentence for change in difference(*changes).behaviour]
 
 
+WATCHED = "    - {id: watch_closely, phase: service_recovery, owner: on_call, text: enhanced monitoring while services recover}   # [REC-4]\n"
 PAYMENTS = "        - all:\n            - {fact: service, matches: '(payment|billing|checkout)'}\n            - {fact: state, equals: down}\n"
+
+
+VALIDATION_CHASED, CONTINUITY_CHASED = (
+    (f"  {name}:\n    remind_at_percent: [80]\n    chase_every: 1h\n", f"  {name}:\n    remind_at_percent: [80]\n    chase_every: 2h\n")
+    for name in ("validation", "continuity")
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -69,12 +79,92 @@ PAYMENTS = "        - all:\n            - {fact: service, matches: '(payment|bil
         ((("  publication: 2 weeks", "  publication: 3 weeks"),), "the post-mortem is published 3 weeks after the end instead of 2 weeks"),
         ((("review_every: 1 quarter", "review_every: 1 month"),), "the policy is reviewed after 1 month instead of 1 quarter"),
         ((("    severities: [P1, P2]\n    steps:", "    severities: [P1]\n    steps:"),), "P2: no commander is paged any more"),
+        ((("    type: security                              # so", "    # so"),), "the rule 'security breach with exposure of data' no longer makes it an incident of type security"),
+        ((("  - name: slow reports\n", "  - name: slow reports\n    type: performance\n"),), "the rule 'slow reports' makes it an incident of type performance"),
+        ((("within: 4h, major_only: true", "within: 4h"),), "the media are told of every such incident, major or not"),
+        ((("investors: {name: Investors,", "investors: {name: Investors, major_only: true,"),), "the investors are told of major incidents alone"),
+        ((("    above_percent_of_users: 50\n", "    above_percent_of_users: 30\n"),), "an incident is major above 30 % of users instead of 50 %"),
+        ((("    subtypes: [data_breach, complete_outage]", "    subtypes: [data_breach]"),),
+         "whatever the share, an incident is major that is data breach instead of complete outage and data breach"),
+        ((("  verified_by: engineering_manager", "  verified_by: cto"),), "a finished action is verified by the CTO instead of the engineering manager"),
+        ((("  verified_within: 1 week", "  verified_within: 2 weeks"),), "a finished action is verified within 2 weeks instead of 1 week"),
+        ((("status_every: 1 week}", "status_every: 2d}"),), "immediate actions report every 48 hours"),
+        ((VALIDATION_CHASED,), "the validation of a recovery of P1, P2 and P3 is chased every 2 hours instead of every hour once it is late"),
+        ((CONTINUITY_CHASED,), "word on a plan of continuity of P1, P2 and P3 is chased every 2 hours instead of every hour once it is late"),
+        ((("    escalate_to: cto\n  policy_review", "    escalate_to: ceo\n  policy_review"),),
+         "the verification of an action goes after 1 week to the CEO instead of after 1 week to the CTO when it stays late"),
     ],
 )  # fmt: skip
 def test_a_change_is_said_as_what_it_means_for_people(
     changes: tuple[tuple[str, str], ...], said: str
 ) -> None:
     assert said in sentences(*changes)
+
+
+EVIDENCE = "{id: keep_evidence, phase: stop_damage, owner: technical_lead, text: preserve evidence before it is gone}"
+RESTORE = "{id: restore_data, phase: data_recovery, owner: technical_lead, types: [data], text: restore from the newest clean backup}"
+PARTNERS = "    partners: {name: Partners, about: the state of integrations and the alternatives, through: communication_lead, within: 2h, every: 8h, met_by: [partners]}\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ((("  severities: [P1, P2]\n  types: [security, data]", "  severities: [P1, P2, P3]\n  types: [security, data]"),), ["a P3 gets a plan of recovery"]),
+        ((("  types: [security, data] ", "  types: [security] "),), ["a P3 of type data gets no plan of recovery any more", "a P4 of type data gets no plan of recovery any more"]),
+        (((f"    - {EVIDENCE}\n", ""),), ["recovery no longer asks: preserve evidence before it is gone"]),
+        ((("    - {id: rollback_ready", "    - {id: call_vendor, phase: service_recovery, owner: cto, types: [integration], text: call the vendor}\n    - {id: rollback_ready"),),
+         ["recovery asks too: call the vendor (the CTO), for integration incidents"]),
+        (((EVIDENCE, EVIDENCE.replace("technical_lead", "security")),), ["recovery: the security team owes “preserve evidence before it is gone” instead of the technical lead"]),
+        (((EVIDENCE, EVIDENCE.replace("stop_damage", "restore_basics")),), ["recovery: “preserve evidence before it is gone” belongs to restore basics instead of stop damage"]),
+        (((EVIDENCE, EVIDENCE.replace("before it is gone", "first")),), ["recovery asks: preserve evidence first; until now: preserve evidence before it is gone"]),
+        (((EVIDENCE, EVIDENCE.replace("keep_evidence", "evidence")),), ["the step keep_evidence of recovery is recorded as evidence"]),
+        (((RESTORE, RESTORE.replace("[data]", "[data, security]")),), ["recovery asks: restore from the newest clean backup, for security incidents too"]),
+        (((f"    - {EVIDENCE}\n", ""), ("    - {id: isolate,", f"    - {EVIDENCE}\n    - {{id: isolate,")), ["the steps of recovery come in another order"]),
+        ((("      components: [authentication]\n", "      components: [authentication]\n      severities: [P1]\n"),),
+         ["the plan of continuity for Authentication begins for P1 instead of P1 and P2"]),
+        ((("      components: [database, file_storage]", "      components: [database]"),),
+         ["the plan of continuity for Access to data begins when these components are hit: database instead of database and file storage"]),
+        ((("      services: [payments, billing, checkout]", "      services: [payments]"),),
+         ["the plan of continuity for Payments begins when these services are hit: payments instead of billing, checkout and payments"]),
+        ((("      subtypes: [payment_gateway]\n", ""),), ["the plan of continuity for Payments begins for incidents of the kinds nothing instead of payment gateway"]),
+        ((("        - {id: reconcile, strand: reconciliation", "        - {id: reconcile, strand: manual"),),
+         ["continuity for Payments: “what was recorded by hand is reconciled” belongs to manual instead of reconciliation"]),
+        ((("    data_access:                                # [BCP-3]\n", "    data_access:\n      severities: []\n"),), ["there is no plan of continuity for Access to data any more"]),
+        (((PARTNERS, ""),), ["while a plan of continuity runs, partners are owed no word of it any more"]),
+        (((PARTNERS, PARTNERS.replace("within: 2h, every: 8h", "within: 1h, every: 6h")),),
+         ["while a plan of continuity runs, partners hear for the first time within 1 hour instead of 2 hours",
+          "while a plan of continuity runs, partners hear every 6 hours instead of every 8 hours"]),
+        (((PARTNERS, PARTNERS.replace("communication_lead", "ceo").replace("[partners]", "[partners, social_media]")),),
+         ["while a plan of continuity runs, partners hear through the CEO instead of the communication lead",
+          "while a plan of continuity runs, partners have heard by partners and social media instead of partners"]),
+    ],
+)  # fmt: skip
+def test_a_change_of_a_plan_is_said_and_nothing_else(
+    changes: tuple[tuple[str, str], ...], said: list[str]
+) -> None:
+    assert sentences(*changes) == said
+
+
+def test_a_plan_and_an_audience_that_are_new_are_said_with_what_they_ask() -> None:
+    search = "    search: {name: Search, services: [orders], steps: [{id: by_hand, strand: manual, owner: support, text: look it up by hand}]}\n"
+    board = "    board: {name: Board, about: the state, through: ceo, within: 1h, every: 4h, met_by: [stakeholders]}\n"
+    assert sentences(("  hearing:   ", f"{search}  hearing:   "), (PARTNERS, PARTNERS + board)) == [
+        "there is a plan of continuity for Search",
+        "while a plan of continuity runs, board hear of the state through the CEO, within 1 hour, then every 4 hours",
+    ]
+
+
+def test_which_type_counts_where_two_rules_match_is_the_firsts() -> None:
+    one, other = "  - name: documentation\n", "  - name: edge case\n"
+    typed = ((one, f"{one}    type: performance\n"), (other, f"{other}    type: data\n"))
+    before = changed(*typed)
+    start, end = TEXT.index(one), TEXT.index("  - name: tuning")
+    passage = TEXT[start:end]
+    parts = ["  - name" + part for part in passage.split("  - name") if part]
+    now = changed((passage, "".join(reversed(parts))), *typed)
+    assert [change.sentence for change in diff(before, now).behaviour] == [
+        "where the rules 'edge case' and 'documentation' both match, the first of them says the type"
+    ]
 
 
 def test_a_change_of_working_time_shows_what_it_means_by_an_example() -> None:
@@ -106,6 +196,14 @@ def test_changes_are_grouped_and_the_most_urgent_come_first() -> None:
         (("      interrupts: false   ", "      interrupts: true    "),),  # a notice of a P3 never does
         (("partners: {name: Partners, severities: [P1, P2]", "partners: {name: Partners, severities: [P2, P1]"),),
         (("positions:\n", "positions:\n  gardener: gardener\n"),),
+        (("    - {id: isolate,", "    - {id: isolate, types: [availability, performance, security, data, integration],"),),
+        (("      components: [database, file_storage]", "      components: [File Storage, Database]"),),
+        (("      services: [payments, billing, checkout]", "      services: [Checkout, Billing, Payments]"),),
+        ((WATCHED, ""), ("    - {id: isolate,", f"{WATCHED}    - {{id: isolate,")),  # phases have their own order
+        (("    above_percent_of_users: 50\n", "    above_percent_of_users: 50.5\n"),),  # shares are whole per cents
+        (("  - name: one feature broken\n", "  - name: one feature broken\n    type: availability\n"),),  # the type that is taken anyway
+        (("    remind_before: [1d]\n    chase_every: 2 business days\n    escalate_after: 1 week\n    escalate_to: cto\n", "    remind_before: [1d, 2 weeks]\n    chase_every: 2 business days\n    escalate_after: 1 week\n    escalate_to: cto\n"),),
+        (("status_every: 1 week}", "status_every: 2 weeks}"),),  # an action is due before
     ],
 )  # fmt: skip
 def test_what_is_only_written_otherwise_changes_nothing(changes: tuple[tuple[str, str], ...]) -> None:
@@ -122,14 +220,40 @@ def test_what_only_people_read_stands_apart() -> None:
     found = difference(
         ("title: Incident response policy", "title: How we answer"), ("reason: nobody can pay", "reason: no money comes in"),
         ("name: payments down", "name: payments gone"), ("on_call: on-call engineer", "on_call: engineer on duty"),
+        ("      name: Access to data\n", "      name: Data\n"), ("stakeholders: {name: Stakeholders", "stakeholders: {name: All who care"),
     )  # fmt: skip
     assert found.same
     assert [change.sentence for change in found.words] == [
         "governance title reads 'How we answer' instead of 'Incident response policy'",
         "positions on_call reads 'engineer on duty' instead of 'on-call engineer'",
+        "continuity plans data_access reads 'Data' instead of 'Access to data'",
+        "continuity hearing stakeholders reads 'All who care' instead of 'Stakeholders'",
         "the rule 'payments down' is called 'payments gone'",
         "the reason of the rule 'payments gone' reads 'no money comes in' instead of 'nobody can pay'",
     ]
+
+
+def test_no_setting_of_plans_and_of_what_is_chased_of_them_can_change_unsaid() -> None:
+    idle = []
+    for path in leaves(DATA):
+        key, value = path[-1], at(DATA, path)
+        if path[0] not in ("recovery", "continuity", "chasing", "actions") or isinstance(value, list):
+            continue
+        enum = next((one for one in ENUMS if value in one), None)
+        if key in WHO:
+            other = "architect"
+        elif enum is not None:
+            other = next(one for one in enum if one != value)
+        elif key in ("id", "text", "about", "name", "purpose"):
+            other = f"{value}_otherwise"
+        else:
+            other = another(value, random.Random(0))
+        data = copy.deepcopy(DATA)
+        at(data, path[:-1])[key] = other
+        if diff(POLICY, Policy.model_validate_json(json.dumps(data), strict=True)).idle:
+            idle.append(path)
+    # a status that falls due no earlier than the action itself is never owed
+    assert idle == [("actions", "immediate", "status_every")]
 
 
 def test_a_rule_that_never_fires_may_come_and_go() -> None:
@@ -164,8 +288,18 @@ def at(data: Any, path: tuple[Any, ...]) -> Any:
 ENUMS = (
     ("always", "business"), ("at_once", "proposed", "by_hand"), ("required", "optional", "none"), ("resolved", "closed"),
     ("opened", "confirmed"), ("interval", "response"), ("full", "own_task"), ("P1", "P2", "P3", "P4"), ("down", "degraded"),
+    PHASES, STRANDS, ("availability", "performance", "security", "data", "integration"),
 )  # fmt: skip
-SAME = {"m": 60, "h": 3600, "d": 86400}
+WHO = ("owner", "through", "approves", "sends", "verified_by", "escalate_to", "digest_to", "standby")
+NAMES = (
+    "technical_lead",
+    "communication_lead",
+    "incident_commander",
+    "security",
+    "cto",
+    "engineering_manager",
+)
+READ = ("governance", "blanks", "templates", "types", "roles", "channels", "positions")
 
 
 def spelled_otherwise(text: str, pick: random.Random) -> str:
@@ -194,23 +328,27 @@ def mutate(data: Any, pick: random.Random) -> None:
     elif isinstance(value, int | float):
         parent[key] = value + pick.choice([1, 2])
     elif isinstance(value, list):
-        pick.choice([pick.shuffle, lambda one: one and one.pop(pick.randrange(len(one)))])(value)
+        more = {
+            "severities": "P3",
+            "types": "data",
+            "met_by": "update",
+            "subtypes": "loss",
+            "components": "database",
+        }
+        ways = [pick.shuffle, lambda one: one and one.pop(pick.randrange(len(one)))]
+        pick.choice([*ways, lambda one: one.append(more[key])] if key in more else ways)(value)
     elif isinstance(value, str):
         enum = next((one for one in ENUMS if value in one), None)
         try:
             Duration.parse(value)
         except Unusable:
-            if enum is not None:
+            if enum is not None and key not in WHO:
                 parent[key] = pick.choice(enum)
-            elif path[0] in (
-                "governance",
-                "blanks",
-                "templates",
-                "types",
-                "roles",
-                "channels",
-                "positions",
-            ) or key in ("meaning", "reason", "name"):
+            elif key in WHO:
+                parent[key] = pick.choice(NAMES)
+            elif key == "id":
+                parent[key] = f"{value}_otherwise"
+            elif path[0] in READ or key in ("meaning", "reason", "name", "text", "about"):
                 parent[key] = value + pick.choice([" ", " indeed"])
             elif isinstance(parent, dict) and pick.random() < 0.5:
                 del parent[key]
@@ -219,15 +357,24 @@ def mutate(data: Any, pick: random.Random) -> None:
 
 
 def take_out(data: Any, pick: random.Random) -> None:
-    """A whole part goes: a rule, a chase, a notice, a party, an approval, a wording of its own."""
+    """A whole part goes: a rule or its type, a chase, a notice, a party, an approval, a wording of its own, a plan, a step."""
+    plan = pick.choice(list(data["continuity"]["plans"].values()))
+    outside, hearing = data["outside"], data["continuity"]["hearing"]
     places = [
         (data["rules"], pick.randrange(len(data["rules"]))), (data["chasing"], pick.choice(list(data["chasing"]))),
         (data["severities"]["P3"], pick.choice(["notice", "stand_ups"])), (data["severities"]["P2"], "notice"),
-        (data["outside"]["parties"], pick.choice(list(data["outside"]["parties"]))), (data["outside"]["approval"], pick.choice(list(data["outside"]["approval"]))),
+        (outside["parties"], pick.choice(list(outside["parties"]))), (outside["approval"], pick.choice(list(outside["approval"]))),
         (data["templates"]["first_notice"]["audiences"], "customers"), (data["paging"]["commander"], "repeat_every"),
         (data["severities"]["P1"]["escalation"]["steps"], pick.randrange(6)),
     ]  # fmt: skip
-    parent, key = pick.choice(places)
+    plans = [
+        (data, pick.choice(["recovery", "continuity"])), (data["recovery"]["steps"], pick.randrange(len(data["recovery"]["steps"]))),
+        (pick.choice(data["recovery"]["steps"]), "types"), (data["recovery"], "types"), (pick.choice(data["rules"]), "type"),
+        (data["continuity"]["plans"], pick.choice(list(data["continuity"]["plans"]))), (plan, pick.choice(["components", "services", "subtypes"])),
+        (plan["steps"], pick.randrange(len(plan["steps"]))), (hearing, pick.choice(list(hearing))), (outside, "major"),
+        (outside["parties"]["media"], pick.choice(["major_only", "within"])), (data["actions"], pick.choice(["verified_by", "verified_within"])),
+    ]  # fmt: skip
+    parent, key = pick.choice(pick.choice([places, plans]))
     del parent[key]
 
 
@@ -253,16 +400,45 @@ def put_in(data: Any, pick: random.Random) -> None:
         (data["templates"]["progress_update"]["audiences"], "media", data["templates"]["progress_update"][pick.choice(["everybody"])]),
         (data["types"]["integration"], "members", ["cto"]),
     ]  # fmt: skip
-    parent, key, value = pick.choice(places)
+    parent, key, value = pick.choice(pick.choice([places, planned(data, pick)]))
     parent[key] = copy.deepcopy(value)
+
+
+def planned(data: Any, pick: random.Random) -> list[tuple[Any, Any, Any]]:
+    """What may come or change in plans, in what is chased of them, and in who is told of what is major."""
+    plan = data["continuity"]["plans"][pick.choice(list(data["continuity"]["plans"]))]
+    step, part = pick.choice(data["recovery"]["steps"]), pick.choice(plan["steps"])
+    kinds = list(data["types"])
+    own = {"name": "Search", "services": ["orders"], "steps": plan["steps"]}
+    return [
+        (data["chasing"][pick.choice(["validation", "continuity", "action_verification", "action_status", "action", "policy_review"])],
+         "remind_before", [pick.choice(["30m", "1h", "4h", "8h", "1 week", "2 weeks", "60 weeks", "9 business days"])]),
+        (data["chasing"]["validation"], "remind_at_percent", pick.choice([[30], [50], [30, 80], [50, 80], [80]])),
+        (data["recovery"], "types", pick.choice([[], kinds, ["data", "security"], ["data"]])), (step, "types", pick.choice([[], kinds, ["security"]])),
+        (data["recovery"], "severities", pick.choice([[], ["P1"], ["P2", "P1"], ["P1", "P2", "P3", "P4"]])),
+        (part, "types", pick.choice([[], kinds, ["security"]])), (data["continuity"]["plans"], "search", own),
+        (plan, "severities", pick.choice([[], ["P2", "P1"], ["P1"], ["P1", "P2", "P3"]])), (plan, "subtypes", pick.choice([[], ["loss"], ["payment_gateway"]])),
+        (plan, "services", pick.choice([["Checkout", "PAYMENTS", "billing"], ["orders"]])), (plan, "components", pick.choice([["Database", "file_storage"], ["Authentication"]])),
+        (data["continuity"]["hearing"], "regulators", {**data["continuity"]["hearing"]["customers"], "name": "Regulators"}),
+        (pick.choice(data["rules"]), "type", pick.choice(kinds)), (data["outside"], "major", pick.choice([
+            {"above_percent_of_users": 50.5, "subtypes": ["complete_outage", "data_breach"]}, {"above_percent_of_users": 51},
+            {"above_percent_of_users": 50, "subtypes": ["data_breach"]},
+        ])),
+        (data["outside"]["parties"][pick.choice(list(data["outside"]["parties"]))], "major_only", pick.choice([True, False])),
+        (data["actions"]["immediate"], "status_every", pick.choice(["1d", "2 weeks"])), (data["actions"], "verified_within", pick.choice(["1d", "5 business days"])),
+    ]  # fmt: skip
 
 
 def reform(data: Any, pick: random.Random) -> None:
     """Keys in another order, and rules in another form."""
-    for name in ("severities", "positions", "blanks", "chasing", "calendars", "roles"):
-        items = list(data[name].items())
-        pick.shuffle(items)
-        data[name] = dict(items)
+    for part, names in (
+        (data, ("severities", "positions", "blanks", "chasing", "calendars", "roles")),
+        (data["continuity"], ("plans", "hearing")), (data["outside"], ("parties", "approval")),
+    ):  # fmt: skip
+        for name in names:
+            items = list(part[name].items())
+            pick.shuffle(items)
+            part[name] = dict(items)
     for rule in data["rules"]:
         rule["when"] = wrapped(rule["when"], pick)
 
@@ -291,8 +467,10 @@ def check_one(seed: int) -> bool | None:
         with contextlib.suppress(KeyError, IndexError):  # an earlier change took that part out
             pick.choice([mutate, mutate, take_out, put_in])(data, pick)
     try:
-        policy = load_policy(json.dumps(data), "mutated.yaml")
-    except UnusableMany:
+        policy = Policy.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError:
+        return None
+    if any(references(policy)):
         return None
     found, seen = diff(POLICY, policy), observed(policy)
     different = [name for name in SEEN if SEEN[name] != seen[name]]
@@ -316,14 +494,32 @@ def changes_of(old: Any, new: Any) -> list[Any]:
     ][:6]
 
 
-@pytest.mark.parametrize("block", range(4))
+def answers(seeds: range) -> set[bool | None]:
+    return {check_one(seed) for seed in seeds}
+
+
+def test_what_is_looked_at_is_there() -> None:
+    """Nothing is equal only because nothing was seen."""
+    seen = {name: list(value) for name, value in SEEN.items() if isinstance(value, list)}
+    assert all(seen.values())
+    assert {"authentication", "payments", "data_access"} == set(seen["plans"][4 * 5])
+    assert any(isinstance(one, dict) and len(one) == 4 for one in seen["chased"])
+    told = {one[0].split(":")[1] for those in seen["parties"] for one in those}
+    assert told == {"investors", "partners", "media"}
+
+
+@pytest.mark.parametrize("block", range(3))
 def test_the_difference_is_empty_exactly_when_nothing_behaves_otherwise(block: int) -> None:
-    answers = [check_one(block * 1_000 + seed) for seed in range(12)]
-    assert {True, False} <= set(answers)
+    assert {True, False} <= answers(range(block * 1_000, block * 1_000 + 10))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(20))
+@pytest.mark.parametrize("block", range(5))
 def test_the_difference_is_empty_exactly_when_nothing_behaves_otherwise_at_length(block: int) -> None:
-    answers = [check_one(100_000 + block * 1_000 + seed) for seed in range(40)]
-    assert {True, False} <= set(answers)
+    assert {True, False} <= answers(range(100_000 + block * 1_000, 100_000 + block * 1_000 + 40))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("block", range(100))
+def test_the_difference_is_empty_exactly_when_nothing_behaves_otherwise_for_long(block: int) -> None:
+    assert {True, False} <= answers(range(200_000 + block * 1_000, 200_000 + block * 1_000 + 100))

@@ -17,7 +17,8 @@ from tocsin.kernel.errors import Unusable
 from tocsin.policy.calendar import Duration
 from tocsin.policy.guide import code, escaped, guide_html, guide_markdown, spaced
 from tocsin.policy.load import Document, default_policy, default_policy_text, load_policy
-from tocsin.policy.model import Policy
+from tocsin.policy.model import SEVERITIES, Policy
+from tocsin.policy.plans import MET_BY, PHASES, STRANDS
 
 DATA = Document(default_policy_text(), "default.yaml").data
 MARKDOWN = guide_markdown(default_policy())
@@ -59,7 +60,7 @@ def another_figure(value: Any) -> Any:
 
 
 WORDS = (
-    "title", "version", "meaning", "purpose", "reason", "name", "inside", "outside", "text", "subject", "rotation",
+    "title", "version", "meaning", "purpose", "reason", "name", "inside", "outside", "text", "subject", "rotation", "about",
 )  # fmt: skip
 FIGURES = [
     (path, value) for path, value in leaves(DATA) if path[0] != "blanks" and another_figure(value) is not None
@@ -110,6 +111,59 @@ def test_no_figure_is_typed_into_the_template() -> None:
     )
 
 
+def another_choice(path: tuple[Any, ...], value: Any) -> Any:
+    """Another name that may stand at a place of a plan, a rule or a chase; None where none is chosen from a list."""
+    key = next((one for one in reversed(path) if isinstance(one, str)), "")
+    if key in ("owner", "through", "escalate_to", "verified_by", "approves", "sends", "digest_to", "standby"):
+        return "architect" if value != "architect" else "cto"
+    choices: dict[str, tuple[str, ...]] = {
+        "phase": PHASES, "strand": STRANDS, "met_by": MET_BY, "severities": SEVERITIES, "components": tuple(DATA["outside"]["components"]),
+        "type": tuple(DATA["types"]), "types": tuple(DATA["types"]), "services": ("orders",),
+        "subtypes": ("loss", "payment_gateway"),
+    }  # fmt: skip
+    return next((one for one in choices.get(key, ()) if one != value), None)
+
+
+@pytest.mark.guide("GOV-2")
+def test_every_choice_about_plans_parties_rules_and_chasing_stands_in_the_guide() -> None:
+    """Owners, phases, what begins a plan, who hears by which way, the types that rules say."""
+    seen, silent = set(), []
+    for path, value in leaves(DATA):
+        if path[0] not in ("recovery", "continuity", "outside", "actions", "chasing", "rules"):
+            continue
+        other = another_choice(path, value)
+        if other is None or "when" in path:
+            continue
+        seen.add(next(one for one in reversed(path) if isinstance(one, str)))
+        if with_value(path, other) == MARKDOWN:
+            silent.append(path)
+    assert silent == []
+    assert {
+        "owner",
+        "phase",
+        "strand",
+        "met_by",
+        "severities",
+        "components",
+        "services",
+        "subtypes",
+        "types",
+        "type",
+        "verified_by",
+    } <= seen
+
+
+def test_a_part_that_the_policy_does_not_have_is_said_not_to_be_there() -> None:
+    data = {key: value for key, value in DATA.items() if key not in ("recovery", "continuity")}
+    text = guide_markdown(Policy.model_validate_json(json.dumps(data), strict=True))
+    assert "This policy has no plan of recovery." in text
+    assert "This policy has no plan of continuity." in text
+    assert "### Who hears how it goes" not in text and "limited group" not in text
+    assert "It never begins: it is for no severity." in with_value(
+        ("continuity", "plans", "payments", "severities"), []
+    )
+
+
 def test_switches_change_the_guide_as_well() -> None:
     for path, value in leaves(DATA):
         if isinstance(value, bool) and path[0] in ("severities", "outside", "types", "channels"):
@@ -120,7 +174,7 @@ def test_it_has_a_part_for_everything_that_people_look_up() -> None:
     headings = re.findall(r"^## (.*)$", MARKDOWN, re.MULTILINE)
     assert headings == [
         "How severe it is", "The first response", "Who is paged", "Roles", "Communication inside", "Communication outside",
-        "Recovery and the end", "Post-mortem", "Actions", "Governance", "The rules in full",
+        "Recovery", "Business continuity", "Alerts and the end", "Post-mortem", "Actions", "Governance", "The rules in full",
     ]  # fmt: skip
 
 

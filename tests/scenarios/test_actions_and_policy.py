@@ -171,7 +171,7 @@ def test_applying_a_version_shows_the_difference_and_leaves_open_incidents_on_th
     )
     preview = world.engine.look_at_policy(text)
     assert [one.incident for one in preview.adoptions] == ["INC-1"]
-    assert any("post an update: due" in change for change in preview.adoptions[0].changes)
+    assert any("update: due" in change for change in preview.adoptions[0].changes)
     assert world.engine.apply_policy(OWNER, text, preview, force="a trial") == []
     assert due(world, "INC-1") == 15 * MINUTE
     world.do("anna", c.Declare("again", severity="P1"))
@@ -197,7 +197,7 @@ def test_adopting_moves_open_incidents_and_says_what_changed_about_each_duty(wor
     moved = world.engine.apply_policy(OWNER, text, preview, adopt=True, force="a trial")
     assert moved == ["INC-1"]
     assert due(world, "INC-1") == 10 * MINUTE
-    assert "moved to another version of the policy: post an update: due" in world.told()
+    assert "moved to another version of the policy: update: due" in world.told()
     world.run(11 * MINUTE)
     assert "MISSED: update" in world.told()
 

@@ -89,7 +89,7 @@ def test_roles_are_proposed_from_owners_and_rosters_and_the_unfilled_belong_to_t
     assert "incident_commander" not in found
     world.do("anna", c.AssignRole("INC-1", "incident_commander", "anna"))
     world.run(2 * HOUR)
-    assert any("post an update" in text for text in told(world, "anna"))
+    assert any("overdue: update" in text for text in told(world, "anna"))
 
 
 @pytest.mark.guide("ROL-7")
@@ -133,6 +133,29 @@ def test_the_media_are_owed_word_of_a_major_incident_through_public_relations(wo
     assert owed()["message to media"] == "public_relations"
     world.do("anna", c.SetType("INC-1", "integration", "payment_gateway"))
     assert owed()["message to partners"] == "communication_lead"
+
+
+@pytest.mark.guide("EXT-4")
+def test_whoever_has_to_hear_of_it_only_now_is_owed_word_from_now_on(world):
+    def times():
+        found = [one for one in duties(world.incident(), policy_of(world)) if one.rule == "message"]
+        return {label(one): (one.start, one.due) for one in found}
+
+    world.do("anna", c.Declare("nobody can pay", severity="P1", services=["payments"]))
+    declared = world.clock.now()
+    world.run(5 * HOUR)
+    world.do("anna", c.SetType("INC-1", "integration", "payment_gateway"))
+    typed = world.clock.now()
+    world.run(HOUR)
+    world.do("anna", c.Impact("INC-1", {"users_affected_percent": 80}))
+    major = world.clock.now()
+    world.run(HOUR)
+    world.do("anna", c.Impact("INC-1", {"users_affected_percent": 90}))
+    starts = {name: start for name, (start, _) in times().items()}
+    assert starts == {
+        "message to investors": declared, "message to partners": typed, "message to media": major,
+    }  # fmt: skip
+    assert times()["message to media"][1] > major
 
 
 @pytest.mark.guide("EXT-5")

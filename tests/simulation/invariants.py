@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tocsin.drill.stage import INTEGRATION, Stage
-from tocsin.engine.work import next_due, read_incident, self_resolve_at
+from tocsin.engine.kinds import KINDS
+from tocsin.engine.work import Kind, next_due, read_incident, read_state, self_resolve_at
+from tocsin.incidents import actions, policies
 from tocsin.incidents import facts as f
+from tocsin.incidents.actions import ActionItem
 from tocsin.incidents.duties import calendar_of, duties, owed
 from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.folding import refold
@@ -46,6 +49,17 @@ class Known:
 
 
 @dataclass
+class Other:
+    """What the checker remembers of a stream of another kind: an action item, the policy."""
+
+    facts: int = 0
+    duties: dict[str, int] = field(default_factory=dict)
+    """id of every duty that was ever owed → due"""
+    missed: set[str] = field(default_factory=set)
+    mark: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass
 class Sender:
     """What a sender knows of one of its alerts. ``sure``: the last event was answered, so it must be there."""
 
@@ -60,6 +74,9 @@ class Checker:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.known: dict[str, Known] = {}
+        self.others: dict[str, Other] = {}
+        """action items"""
+        self.policies: dict[str, Other] = {}
         self.alerts: dict[str, Sender] = {}
         self.disturbed = 0
         """messages sent before the last kill or step of the clock: what came before says nothing about what comes after"""
@@ -94,6 +111,9 @@ class Checker:
             self._duties(incident, policy, known, free)
             if free:
                 self._somebody_is_called(incident, policy)
+        for kind in KINDS.values():
+            if kind.state is not Incident:
+                self._other_kind(reader, kind, at_rest)
         self._alerts(reader)
 
     def disturb(self) -> None:
@@ -104,6 +124,19 @@ class Checker:
 
     def whole(self) -> None:
         """Every stream from its first fact on: the chain is unbroken and the stored view is the fold."""
+        for kind in (kind for kind in KINDS.values() if kind.state is not Incident):
+            for row in self.stage.store.read(lambda r, kind=kind: r.streams(kind.name, limit=1000)):
+                facts = self.stage.store.read(lambda r, row=row: r.facts(row.stream))
+                flaw = verify_chain(facts, row.stream)
+                if flaw is not None:
+                    raise Broken(f"the chain is intact: {flaw}")
+                folded = kind.state(row.stream.id)
+                for fact in facts:
+                    kind.fold(folded, f.read(fact), fact.recorded_at, fact.version, fact.actor.principal)
+                if folded != self.stage.store.read(lambda r, row=row, kind=kind: read_state(r, row, kind)):
+                    raise Broken(
+                        f"the stored view is the fold of the facts: {row.series}-{row.number} differs"
+                    )
         for row in self.stage.store.read(lambda r: r.streams("incident", limit=1000)):
             facts = self.stage.store.read(lambda r, row=row: r.facts(row.stream))
             flaw = verify_chain(facts, row.stream)
@@ -112,6 +145,52 @@ class Checker:
             stored = self.stage.store.read(lambda r, row=row: read_incident(r, row))
             if refold(row.stream.id, facts) != stored:
                 raise Broken(f"the stored view is the fold of the facts: {row.series}-{row.number} differs")
+
+    # action items and the policy
+
+    def _other_kind(self, reader: Reader, kind: Kind, at_rest: bool) -> None:
+        for row in reader.streams(kind.name, limit=1000):
+            known = self.others if kind.state is ActionItem else self.policies
+            other = known.setdefault(row.stream.id, Other())
+            timer = reader.timer(kind.name, row.stream.id)
+            mark = (row.version, timer.due_at if timer else 0, int(at_rest))
+            if mark == other.mark and not at_rest:
+                continue
+            other.mark = mark
+            self._other(reader, row, kind, other, timer, at_rest)
+
+    def _other(
+        self, reader: Reader, row: StreamRow, kind: Kind, known: Other, timer: TimerRow | None, at_rest: bool
+    ) -> None:
+        state, name = read_state(reader, row, kind), f"{row.series}-{row.number}"
+        changed_at = 0
+        for fact in reader.facts(row.stream, known.facts):
+            known.facts += 1
+            body = f.read(fact)
+            if isinstance(body, f.DutyMissed):
+                if body.duty in known.missed:
+                    raise Broken(f"a miss is recorded once: {name} {body.duty}")
+                known.missed.add(body.duty)
+            elif not isinstance(body, f.DutyReminded | f.DutyChased | f.Told):
+                changed_at = fact.recorded_at
+        policy = self.stage.engine.policy_of(reader, getattr(state, "policy", "") or state.hash)[0]
+        owed = (actions if kind.state is ActionItem else policies).duties(state, policy)
+        running = {duty.id: duty for duty in owed if not duty.met_at and getattr(state, "open", True)}
+        if running and timer is None:
+            raise Broken(f"what owes something has a timer: {name} owes {sorted(running)}")
+        now = self.stage.clock.now()
+        free = at_rest and (timer is None or timer.lease_until <= now)
+        for duty in running.values():
+            if free and duty.due < now and duty.id not in known.missed:
+                raise Broken(
+                    f"what fell due is recorded: {name} {duty.id} was due {(now - duty.due) / SECOND} s ago"
+                )
+        for duty, due in known.duties.items():
+            if duty not in {one.id for one in owed} and due < changed_at and duty not in known.missed:
+                raise Broken(
+                    f"no duty is dropped: {name} {duty} was late by {(changed_at - due) / SECOND} s when it ended, and no miss is recorded"
+                )
+        known.duties = {duty.id: duty.due for duty in running.values()}
 
     # one incident
 

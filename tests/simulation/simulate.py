@@ -30,7 +30,7 @@ from tocsin.catalogue.people import Contact
 from tocsin.drill.stage import Outage, Stage, scratch_folder
 from tocsin.engine import commands as c
 from tocsin.incidents.organisation import Organisation, demo_organisation, record_of
-from tocsin.kernel.clock import HOUR, MINUTE, SECOND, parse_instant
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND, parse_instant
 from tocsin.kernel.errors import TocsinError
 from tocsin.kernel.ports import Store, Transaction
 from tocsin.oncall.schedules import Leave, Override
@@ -128,10 +128,17 @@ class Simulation:
         )  # fmt: skip
         self.people = sorted(self.stage.engine.directory().people)
         self.checker = Checker(self.stage)
+        self.calm = self.random.random() < 0.15
+        """a history of weeks, about what is owed afterwards: action items, post-mortems, the review of the policy"""
         self.actions: list[tuple[int, Callable[[], None]]] = [
             (22, self.alerts), (10, self.resolves), (26, self.command), (10, self.tap), (5, self.provider), (5, self.leave),
             (2, self.override), (2, self.deactivate), (3, self.clock), (4, self.kill), (7, self.arm), (2, self.change),
         ]  # fmt: skip
+        if self.calm:
+            self.actions = [
+                (6, self.quiet_incident), (20, self.item), (2, self.review), (3, self.leave), (2, self.deactivate), (2, self.clock),
+                (3, self.kill), (4, self.arm), (3, self.provider),
+            ]  # fmt: skip
 
     def _mortal(self, store: Store) -> Store:
         self.mortal = Mortal(store)
@@ -155,6 +162,10 @@ class Simulation:
     def run(self) -> None:
         """The whole history; raises :class:`Broken` where an invariant does not hold."""
         weights = [weight for weight, _ in self.actions]
+        if self.calm:
+            for action in (self.quiet_incident, self.item):
+                action()
+                self.checker.check(at_rest=False)
         for _ in range(self.random.randint(8, 26)):
             action = self.random.choices(self.actions, weights)[0][1]
             self.survive(action)
@@ -186,6 +197,8 @@ class Simulation:
             self.survive(self.command)
 
     def pause(self) -> int:
+        if self.calm:
+            return self.random.randint(0, self.random.choice((HOUR, DAY, 4 * DAY, 20 * DAY)))
         longest = self.random.choice(
             (SECOND, 30 * SECOND, 3 * MINUTE, 3 * MINUTE, 3 * MINUTE, 12 * MINUTE, 40 * MINUTE)
         )
@@ -258,12 +271,7 @@ class Simulation:
 
     def command(self) -> None:
         person = self.random.choice(self.people)
-        command = self.any_command()
-        self.say(f"{person}: {command.verb} {msgspec.to_builtins(command)}")
-        try:
-            self.stage.execute(person, command)
-        except TocsinError as error:
-            self.say(f"  refused: {error.sentence[:160]}")
+        self.attempt(self.any_command(), person)
 
     def any_command(self) -> c.Command:
         """Any verb with arguments that make some sense."""
@@ -284,9 +292,61 @@ class Simulation:
             (2, lambda: c.PageSomeone(incident, [r.choice(("cto", "on_call", "engineering_lead", person))])),
             (3, lambda: c.Merge(incident, other, "one cause")),
             (2, lambda: c.Pause(incident, now + r.randint(1, 6 * HOUR), "waiting for a supplier")),
+            (2, lambda: c.PlanStep(incident, r.choice(("stop_damage", "restore_basics", "validate")), "done", "so")),
+            (2, lambda: c.RestoreService(incident, r.choice(("api", "payments", "database")))),
+            (2, lambda: c.AddAction(incident, "an index", person, "no query over 1 s")),
             (2, lambda: c.Waive(incident, r.choice(("acknowledge", "respond", "update", "resolve")), "agreed")),
         ]  # fmt: skip
         return r.choices([make for _, make in made], [weight for weight, _ in made])[0]()
+
+    def quiet_incident(self) -> None:
+        """One of low severity that somebody declares and ends, so that something can be learned from it."""
+        r, person = self.random, self.random.choice(self.people)
+        incident = f"INC-{r.randint(1, len(self.checker.known) + 1)}"
+        commands = [c.Acknowledge(incident), c.Move(incident, "resolve", "a reason", "", "it is fine")]
+        if incident == f"INC-{len(self.checker.known) + 1}":
+            commands.insert(0, c.Declare(r.choice(ALERTS)[0], r.choice(("P3", "P4")), services=["api"]))
+        elif r.random() < 0.5:
+            commands = [c.Move(incident, "close", "a reason", "", "it is fine")]
+        for command in commands:
+            self.attempt(command, person)
+
+    def item(self) -> None:
+        """Something about an action item."""
+        r, now = self.random, self.stage.clock.now()
+        incident = f"INC-{r.randint(1, max(1, len(self.checker.known)))}"
+        item = f"ACT-{r.randint(1, max(1, len(self.checker.others)))}"
+        first = c.AddAction(
+            incident,
+            "an index",
+            r.choice(self.people),
+            "no query over 1 s",
+            r.choice(("immediate", "short_term", "long_term")),
+        )
+        if not self.checker.others:
+            self.attempt(first)
+            return
+        made: list[tuple[int, Callable[[], c.Command]]] = [
+            (6, lambda: first),
+            (5, lambda: c.ReportAction(item, "half of it")),
+            (3, lambda: c.ChangeAction(item, "later", r.choice(("", *self.people)), r.choice((0, now + r.randint(1, 30) * DAY)), r.choice(("", "long_term")))),
+            (5, lambda: c.FinishAction(item, "built")),
+            (5, lambda: c.VerifyAction(item, "measured", r.random() < 0.6)),
+            (1, lambda: c.DropAction(item, "not worth it")),
+        ]  # fmt: skip
+        self.attempt(r.choices([make for _, make in made], [weight for weight, _ in made])[0]())
+
+    def review(self) -> None:
+        self.attempt(c.ReviewPolicy("read and found good"))
+
+    def attempt(self, command: c.Command, person: str = "") -> None:
+        """Somebody gives a command, which may be refused."""
+        person = person or self.random.choice(self.people)
+        self.say(f"{person}: {command.verb} {msgspec.to_builtins(command)}")
+        try:
+            self.stage.execute(person, command)
+        except TocsinError as error:
+            self.say(f"  refused: {error.sentence[:160]}")
 
     def tap(self) -> None:
         pages = [one for one in self.stage.sent if one.message.ack_url and not one.failed]

@@ -5,15 +5,15 @@ import simulate
 from simulate import replay_command
 
 from tocsin.drill.stage import Stage
-from tocsin.engine import reactions, ticking
+from tocsin.engine import acting, reactions, ticking
 from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
 from tocsin.incidents.directory import Directory
 from tocsin.store.transaction import SqlTransaction
 
-SEEDS = 300
+SEEDS = 200
 CHUNK = 10
-QUICK = 40
+QUICK = 30
 """the seeds that are looked at while one works; the others run with everything"""
 
 
@@ -59,6 +59,11 @@ def test_a_timer_that_is_not_written_is_seen(monkeypatch):
         Work, "rearm", lambda self, incident: None if self.now % 3 == 0 else rearm(self, incident)
     )
     assert "timer" in first_broken()
+
+
+def test_an_action_item_whose_promise_is_forgotten_is_seen(monkeypatch):
+    monkeypatch.setattr(acting.ActionBook, "owed", lambda self: [])
+    assert "what owes something has a timer: ACT-1" in first_broken(30)
 
 
 def test_a_miss_that_is_not_recorded_is_seen(monkeypatch):

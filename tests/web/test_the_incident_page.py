@@ -254,3 +254,18 @@ def test_later_hours_of_an_incident_have_their_day(site):
     site.alert("payments down", "pay-1")
     site.tocsin.engine.clock.skip(26 * HOUR)
     assert re.search(r"open for <span[^>]*>1 d 2 h", Visitor(site, "chiara").get("/incidents/INC-1").text)
+
+
+def test_an_owner_takes_a_pasted_password_out_of_the_record(site):
+    site.alert("payments down", "pay-1")
+    me, owner = Visitor(site, "chiara"), Visitor(site, "anna")
+    path = "/incidents/INC-1"
+    me.post(path, verb="note", text="the password is hunter2")
+    assert "Take the words out of" not in me.get(path).text
+    form = owner.get(path).text.partition("Take the words out of")[2].partition("</form>")[0]
+    fact = re.search(r'value="(\w+)">[^<]*the password is hunter2', form)[1]
+    assert me.post(path, verb="redact", fact=fact, reason="a password").status_code == 409
+    owner.post(path, verb="redact", fact=fact, reason="a password")
+    text = owner.get(path).text
+    assert "hunter2" not in text
+    assert "were redacted: a password" in text

@@ -46,7 +46,8 @@ class Alert(msgspec.Struct):
     ``severity`` is the sender's own word as :func:`normal_severity` reads it (critical, error, warning, info or empty):
     an input to rules and nothing more. ``service`` is a hint, known to the catalogue or not. ``started_at`` is when the
     trouble began and ``source_at`` when this very event happened, both by the source's clock and 0 where it said
-    nothing; ``ends_at`` is when the alert expires unless it is sent again, 0 for never. ``via`` names the format.
+    nothing; ``ends_at`` is when the alert expires unless it is sent again, 0 for never. ``via`` names the format. ``kept`` is
+    what :func:`body_of` makes of it, where that is known already.
     """
 
     action: str
@@ -64,6 +65,7 @@ class Alert(msgspec.Struct):
     source_at: Instant = 0
     ends_at: Instant = 0
     via: str = ""
+    kept: bytes = b""
 
 
 class Change(msgspec.Struct):
@@ -115,6 +117,8 @@ class AlertBody(msgspec.Struct, omit_defaults=True):
 
 def body_of(alert: Alert, fired: list[Instant] | None = None, acknowledged: Instant = 0) -> bytes:
     """The JSON that the row keeps of ``alert``; :class:`AlertBody` reads it."""
+    if alert.kept and not fired and not acknowledged:
+        return alert.kept
     return encode(
         AlertBody(
             alert.labels,

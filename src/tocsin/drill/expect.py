@@ -10,6 +10,7 @@ import msgspec
 from tocsin.drill.scenario import Expectation
 from tocsin.drill.stage import Sent
 from tocsin.incidents.incident import Incident
+from tocsin.incidents.wording import duty_label, plain
 from tocsin.kernel.clock import humanize
 
 
@@ -29,23 +30,48 @@ class View(msgspec.Struct):
     events: list[Any]
     incidents: dict[str, Incident]
     owed: Callable[[Incident], list[Any]]
+    names: Mapping[str, str] = {}
+    """person → name"""
 
 
 def judge(expected: Expectation, view: View) -> Verdict:
     """Whether ``expected`` holds in ``view``."""
     ok, found = _JUDGES[expected.what](expected, view)
-    return Verdict(words(expected), ok, found, expected.where)
+    return Verdict(words(expected, view.names), ok, found, expected.where)
 
 
-def words(e: Expectation) -> str:
-    """The expectation as a sentence."""
-    parts = [e.what.replace("_", " "), e.value]
+_SENTENCES: Mapping[str, str] = {
+    "paged": "{who} is paged", "not_paged": "{who} is not paged", "told": "{who} is told", "not_told": "{who} is not told",
+    "acknowledged_by": "{who} acknowledges", "met": "{duty}: met", "missed": "{duty}: missed", "not_missed": "{duty}: not missed",
+    "severity": "its severity is {value}", "status": "it is {plain}", "commander": "{who} commands",
+    "message": "a message says “{value}”", "no_message": "no message says “{value}”",
+    "timeline": "the timeline says “{value}”", "not_on_timeline": "the timeline does not say “{value}”",
+    "incidents": "incidents: {value}",
+}  # fmt: skip
+"""what is expected → the sentence for it"""
+
+
+def words(e: Expectation, names: Mapping[str, str]) -> str:
+    """The expectation as a sentence: *Greta Lind is paged at 5 min*."""
+    said = _SENTENCES[e.what].format(
+        who=names.get(e.value, e.value) or "somebody",
+        duty=duty_label(e.value),
+        value=e.value,
+        plain=plain(e.value),
+    )
+    parts = [said]
+    parts += [f"to {names.get(e.to, e.to)}"] if e.to else []
+    parts += [f"by {e.via}"] if e.via else []
     parts += [f"in {e.incident}"] if e.incident else []
-    parts += [f"to {e.to}"] if e.to else []
-    parts += [f"via {e.via}"] if e.via else []
-    for name in ("not_before", "by", "before", "after", "at"):
-        value = getattr(e, name)
-        parts += [f"{name.replace('_', ' ')} {humanize(value)}"] if value is not None else []
+    times = {name: getattr(e, name) for name in ("not_before", "by", "before", "after", "at")}
+    if times["by"] is not None and times["by"] == times["not_before"]:
+        times |= {"at": times["by"], "by": None, "not_before": None}
+    told = {"not_before": "not before", "by": "within", "before": "before", "after": "after", "at": "at"}
+    for name, value in times.items():
+        if value is not None:
+            parts.append(
+                "at once" if value == 0 and name in ("by", "at") else f"{told[name]} {humanize(value)}"
+            )
     return " ".join(parts)
 
 
@@ -87,7 +113,7 @@ def _messages(e: Expectation, view: View, person: str, *, pages: bool | None) ->
 def _containing(e: Expectation, view: View) -> list[tuple[int, str]]:
     wanted = e.value.casefold()
     return [
-        (sent.at, f"{sent.channel} to {sent.person}: {sent.message.title}")
+        (sent.at, f"{sent.channel} to {view.names.get(sent.person, sent.person)}: {sent.message.title}")
         for sent in view.sent
         if not sent.failed
         and (not e.to or sent.person == e.to)
@@ -145,7 +171,7 @@ def _acknowledged_by(e: Expectation, view: View) -> tuple[bool, str]:
         for event in view.events
         if event.type == "acknowledged" and event.incident == incident.name and event.person == e.value
     ]
-    return _within(e, lines, f"{incident.holder or 'nobody'} has it")
+    return _within(e, lines, f"{view.names.get(incident.holder, incident.holder) or 'nobody'} has it")
 
 
 def _incident(e: Expectation, view: View) -> Incident | None:
@@ -162,7 +188,10 @@ def _of(name: str) -> Callable[[Expectation, View], tuple[bool, str]]:
         if incident is None:
             return False, _no_incident(e, view)
         value = str(getattr(incident, name))
-        return value.casefold() == e.value.casefold(), f"it is {value or 'nobody'}"
+        return (
+            value.casefold() == e.value.casefold(),
+            f"it is {view.names.get(value, plain(value)) or 'nobody'}",
+        )
 
     return judge_value
 

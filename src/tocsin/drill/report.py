@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tocsin.drill.runner import Owed, Result
+from tocsin.incidents.wording import post_label
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND, humanize, to_datetime, to_iso
 from tocsin.oncall.walltime import zone_of
 
@@ -61,17 +62,19 @@ def _row(at: str, incident: str, text: str) -> list[str]:
 
 
 def _owed(owed: Owed) -> str:
-    who = owed.owner.replace("_", " ")
+    what = f"{owed.label} ({post_label(owed.owner)})"
     match owed.state:
+        case "moot":
+            return f"{what}: ended with the incident"
         case "met":
-            return f"{owed.rule} ({who}): met at {clock_text(owed.met_at or 0)}"
+            return f"{what}: met at {clock_text(owed.met_at or 0)}"
         case "met_late":
-            return f"{owed.rule} ({who}): MISSED, met late at {clock_text(owed.met_at or 0)}"
+            return f"{what}: MISSED, met late at {clock_text(owed.met_at or 0)}"
         case "missed":
-            return f"{owed.rule} ({who}): MISSED"
+            return f"{what}: MISSED"
         case "waived":
-            return f"{owed.rule} ({who}): waived"
-    return f"{owed.rule} ({who}): still running at the end"
+            return f"{what}: waived"
+    return f"{what}: still running at the end"
 
 
 def as_json(result: Result) -> str:

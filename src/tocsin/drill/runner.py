@@ -18,6 +18,7 @@ from tocsin.incidents.duties import duties, standing
 from tocsin.incidents.incident import Incident
 from tocsin.incidents.organisation import record_of
 from tocsin.incidents.timeline import line
+from tocsin.incidents.wording import duty_label
 from tocsin.intake.pagerduty import parse_change
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.clock import humanize
@@ -50,6 +51,8 @@ class Owed(msgspec.Struct, frozen=True):
     state: str
     """met, met_late, missed, running, soon, overdue, waived"""
     met_at: int | None = None
+    label: str = ""
+    """what is owed, in words"""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -293,7 +296,11 @@ class _Player:
 
     def _view(self) -> View:
         return View(
-            list(self.stage.sent), list(self.events), {one.name: one for one in self._incidents()}, self._owed
+            list(self.stage.sent),
+            list(self.events),
+            {one.name: one for one in self._incidents()},
+            self._owed,
+            {one.id: one.name for one in self.stage.engine.directory().people.values()},
         )
 
     def _incidents(self) -> list[Incident]:
@@ -353,14 +360,34 @@ class _Player:
             if duty.id in incident.missed or state == "overdue":
                 state = "missed" if not duty.met_at else "met_late"
             met = self._since_start(duty.met_at) if duty.met_at else None
-            found.append(Owed(incident.name, duty.rule, duty.owner, self._since_start(duty.due), state, met))
+            found.append(
+                Owed(
+                    incident.name,
+                    duty.rule,
+                    duty.owner,
+                    self._since_start(duty.due),
+                    state,
+                    met,
+                    self._label(duty.rule, duty.id, duty.start),
+                )
+            )
         for fact in self.stage.engine.facts(WATCHER, incident.id):
             body = f.read(fact)
             if isinstance(body, f.DutyMissed) and body.duty not in known:
                 found.append(
-                    Owed(incident.name, body.rule, body.owner, self._since_start(body.due), "missed")
+                    Owed(
+                        incident.name,
+                        body.rule,
+                        body.owner,
+                        self._since_start(body.due),
+                        "missed",
+                        label=self._label(body.rule, body.duty, body.due),
+                    )
                 )
         return sorted(found, key=lambda one: (one.due, one.rule))
+
+    def _label(self, rule: str, key: str, near: int) -> str:
+        return duty_label(rule, key, zone=self.scenario.zone, near=near)
 
 
 def _alert(values: dict[str, Any], key: str, action: str) -> Alert:

@@ -20,6 +20,7 @@ from tocsin.identity.principals import Principal, person_principal
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import owed
 from tocsin.incidents.incident import Incident, Request
+from tocsin.incidents.wording import asked_for
 from tocsin.kernel.errors import Forbidden, NotFound, Refused, Unusable
 
 PROTECTED = ("tell", "message", "evidence")
@@ -63,27 +64,16 @@ def _record(
     if not people:  # whoever commands asked: the second person is anybody else who works on it
         people = [person for person in incident.everybody_paged if person != principal.person]
     if people:
-        said = f"{work.directory.name(principal.person)} asks to {in_words(verb, body)}: {reason}"
+        said = f"{work.directory.name(principal.person)} asks to {_in_words(work, verb, body)}: {reason}"
         work.record(
             incident, f.Told("who decides", people, f"request:{request}", "a decision is asked for", said)
         )
     return answer(incident) | {"message": "asked", "request": request}
 
 
-def in_words(verb: str, fields: dict[str, Any]) -> str:
-    """What is wanted, for people: *resolve*, *lower the severity to P3*, *waive message:investors:…*."""
-    match verb:
-        case "move":
-            return str(fields.get("to", "move")).replace("_", " ")
-        case "severity":
-            return f"set the severity to {fields.get('severity', '')}"
-        case "waive":
-            return f"waive {str(fields.get('duty', '')).split(':')[0].replace('_', ' ')}"
-        case "merge":
-            return f"merge into {fields.get('into', '')}"
-        case "assign_role":
-            return f"hand {str(fields.get('role', '')).replace('_', ' ')} over to {fields.get('person', '')}"
-    return verb.replace("_", " ")
+def _in_words(work: Work, verb: str, fields: dict[str, Any]) -> str:
+    names = {person.id: person.name for person in work.directory.people.values()}
+    return asked_for(verb, fields, names)
 
 
 def decide(handlers: dict[type[c.Command], Handler]) -> Handler:
@@ -98,7 +88,7 @@ def decide(handlers: dict[type[c.Command], Handler]) -> Handler:
         work.record(incident, f.RequestAnswered(request.id, command.grant, principal.person, reason))
         if not command.grant:
             if request.by:
-                said = f"refused to {in_words(request.verb, request.fields)}: {reason}"
+                said = f"refused to {_in_words(work, request.verb, request.fields)}: {reason}"
                 work.record(
                     incident,
                     f.Told("who asked", [request.by], f"answered:{request.id}", "refused", said, True),

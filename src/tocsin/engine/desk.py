@@ -361,7 +361,7 @@ HANDLERS: dict[type[c.Command], Callable[[Work, Principal, Any], Answer]] = {
     c.StandUp: promising.stand_up, c.Validate: promising.validate, c.PostMortem: promising.post_mortem, c.DraftMessage: promising.draft,
     c.ApproveMessage: promising.approve, c.SendMessage: promising.send, c.Pause: pause, c.Resume: resume,
     c.Waive: deciding.waive, c.Ask: deciding.ask, c.SetServiceState: recording.service_state, c.Measure: recording.measure,
-    c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename,
+    c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename, c.Redact: recording.redact,
 }  # fmt: skip
 HANDLERS.update(acting.HANDLERS)
 HANDLERS[c.AnswerRequest] = deciding.decide(HANDLERS)

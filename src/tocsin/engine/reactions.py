@@ -545,10 +545,10 @@ def after_learned(work: Work, incident: Incident, body: f.PostMortemStepDone, fa
 
 def begin_continuity(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
     """Plans that keep the business going begin as soon as what they stand in for is hit."""
-    terms = work.policy(incident).continuity
-    for name, begun_by in (terms.plans if terms else {}).items():
+    policy = work.policy(incident)
+    for name, begun_by in (policy.continuity.plans if policy.continuity else {}).items():
         if name not in incident.plans:
-            reason = begins(begun_by, incident, work.directory.services)
+            reason = begins(begun_by, incident, work.directory.services, policy)
             if reason:
                 work.record(incident, f.ContinuityBegun(name, reason))
 

@@ -123,6 +123,10 @@ def check_export(data: bytes, what: str, trusted_key: str = "") -> Verdict:
             raise Unusable(
                 f"{what}:{number}: this line is no exported fact: {error}", f"{what}:{number}"
             ) from None
+    if not facts:
+        raise Unusable(
+            f"{what} holds no facts: it is no export, or it is empty; export the incident again", what
+        )
     kind, _, id = stream.partition("/")
     flaw = verify_chain(facts, Stream(kind, id) if stream else None)
     verdict = Verdict(len(facts), until=facts[-1].recorded_at if facts else 0)

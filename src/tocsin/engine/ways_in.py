@@ -7,7 +7,7 @@ sign of life are written together. Inside it the integration is looked at again 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import msgspec
@@ -43,6 +43,8 @@ SHOWN_BODY = 16 * 1024
 MOST_SILENCES = 1000
 """silences one integration may have that have not ended"""
 PAGE = 1000
+MOST_DIGESTS = 10_000
+"""keys whose digests are remembered"""
 TEST_LASTS = 4 * MINUTE
 """a test that pages ends by itself, before an escalation would take its second step"""
 STEPS = ("paged", "told", "step_skipped", "nobody_reachable")
@@ -59,11 +61,12 @@ class Admitted(msgspec.Struct, frozen=True):
 class Came(msgspec.Struct, frozen=True):
     """What is worth keeping of a request. ``key`` is taken out of the body before that is kept.
 
-    ``body`` and ``headers`` are shown to owners alone; private notes of the parser stand above the headers.
+    ``body`` and ``headers`` are shown to owners alone; private notes of the parser stand above the headers, which are
+    written out only where the request is kept.
     """
 
     body: bytes = b""
-    headers: str = ""
+    headers: Callable[[], str] = str
     key: str = ""
 
 
@@ -123,17 +126,25 @@ class WaysIn:
         self.engine = engine
         self.started_at = engine.clock.now()
         self._known: dict[str, Admitted] = {}
+        self._digests: dict[str, str] = {}
+        """key → digest, of keys that were found once"""
         self._accepted, self._refused = Sampler(25, SECOND), Sampler(50, SECOND // 5)
 
     # who it is
 
     def known(self, key: str) -> Admitted | None:
         """The integration of a key that was seen before, without looking into the store."""
-        return self._known.get(key_hash(key, self.engine.secret))
+        digest = self._digests.get(key)
+        return self._known.get(digest) if digest is not None else None
 
     def find(self, key: str) -> Admitted:
         """The integration of a key; raises :class:`Unauthenticated`."""
-        return self._find(key_hash(key, self.engine.secret))
+        digest = key_hash(key, self.engine.secret)
+        found = self._find(digest)
+        if len(self._digests) >= MOST_DIGESTS:
+            self._digests.clear()
+        self._digests[key] = digest
+        return found
 
     def _find(self, digest: str) -> Admitted:
         def read(reader: Reader) -> Admitted:
@@ -176,7 +187,8 @@ class WaysIn:
         now = self.engine.clock.now()
         keep = self._accepted.allows(admitted.integration.id, now) or bool(parsed.private)
         if parsed.private:
-            came = Came(came.body, "\n".join([*parsed.private, came.headers]), came.key)
+            headers = came.headers
+            came = Came(came.body, lambda: "\n".join([*parsed.private, headers()]), came.key)
 
         def work(tx: Transaction) -> list[Outcome]:
             integration = self.current(tx, admitted)
@@ -223,7 +235,7 @@ class WaysIn:
         if came.key:
             body = body.replace(came.key.encode(errors="replace"), MASK.encode())
         clean = reason.encode("utf-8", "replace").decode().replace("\x00", "�")
-        headers = came.headers.encode("utf-8", "replace").decode().replace("\x00", "�")
+        headers = came.headers().encode("utf-8", "replace").decode().replace("\x00", "�")
         return RequestRow(
             ulid(self.engine.randomness, now), integration, now, status, clean[:2000], body, headers
         )
@@ -397,7 +409,7 @@ class WaysIn:
         for index, alert in enumerate(parsed.alerts):
             alert.action, alert.dedup_key = "trigger", f"{mark}/{index}"
             alert.source_at, alert.ends_at = 0, now + TEST_LASTS
-        return Came(body, "", key), parsed
+        return Came(body, key=key), parsed
 
     def _steps(self, unit: Work, incident: str) -> list[str]:
         """Whom what was just decided pages and tells, as the timeline has it, with the reasons."""

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -16,14 +17,14 @@ from tocsin.incidents.chasing import next_chase_moment
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.duties import calendar_of, lapses_at, owed
 from tocsin.incidents.escalation import next_escalation
-from tocsin.incidents.folding import FOLD, refold
+from tocsin.incidents.folding import BACKDATED, FOLD, refold
 from tocsin.incidents.incident import Incident, Run
 from tocsin.incidents.promises import tell_from
 from tocsin.incidents.sweep import holds_until
 from tocsin.kernel.clock import Instant, earliest
-from tocsin.kernel.codec import decode, encode
-from tocsin.kernel.errors import NotFound
-from tocsin.kernel.facts import GENESIS, Actor, Draft, Stream, chain
+from tocsin.kernel.codec import canonical, decode, encode
+from tocsin.kernel.errors import NotFound, Refused
+from tocsin.kernel.facts import GENESIS, Actor, Draft, Fact, Stream, chain
 from tocsin.kernel.ports import OutboxRow, Reader, StreamRow, Transaction
 from tocsin.kernel.randomness import Randomness, ulid
 from tocsin.policy.calendar import BusinessCalendar
@@ -162,6 +163,21 @@ class Work:
                 people = [incident.holder] if incident.holder else []
                 self.record(incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
 
+    def redact(self, state: S, fact: Fact, reason: str) -> S:
+        """Replaces the words of one fact; answers the state folded anew. Raises :class:`Refused` where it has none left."""
+        kind, pending = self._kinds[type(state)], self._pending[state.id]
+        stand_in = f.without_words(fact)
+        if stand_in is None:
+            raise Refused(f"fact {fact.version} ({fact.type}) holds no words that are left")
+        body = canonical(stand_in)
+        self.tx.redact(fact.stream, fact.id, body)
+        pending.state = folded(kind, state.id, self.tx.facts(fact.stream))
+        self.record(
+            pending.state, f.Redacted(fact.id, reason, hashlib.sha256(body).hexdigest(), fact.version)
+        )
+        found: S = pending.state
+        return found
+
     def send(self, row: OutboxRow) -> None:
         """An effect that leaves with this unit of work."""
         self._outbox.append(row)
@@ -272,9 +288,15 @@ def read_state(reader: Reader, row: StreamRow, kind: Kind) -> Any:
     """The folded state of a stream of any kind: its snapshot where this version's fold made it, else folded anew."""
     if row.fold == kind.fold_version:
         return decode(row.snapshot, kind.state)
-    state = kind.state(row.stream.id)
-    for fact in reader.facts(row.stream):
-        kind.fold(state, f.read(fact), fact.recorded_at, fact.version, fact.actor.principal)
+    return folded(kind, row.stream.id, reader.facts(row.stream))
+
+
+def folded(kind: Kind, stream_id: str, stored: Iterable[Fact]) -> Any:
+    """The state of a stream after all of its facts."""
+    state = kind.state(stream_id)
+    for fact in stored:
+        at = fact.occurred_at if fact.type in BACKDATED else fact.recorded_at
+        kind.fold(state, f.read(fact), at, fact.version, fact.actor.principal)
     return state
 
 

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import msgspec
 
+from tocsin.incidents.chasing import remember
 from tocsin.incidents.duty import Duty
-from tocsin.incidents.facts import Body, DutyChased, DutyMissed, DutyReminded, Told, register
+from tocsin.incidents.facts import Body, register
 from tocsin.kernel.clock import Instant
 from tocsin.policy.model import Policy
 
@@ -160,17 +161,8 @@ def fold(item: ActionItem, body: Body | None, at: Instant, version: int, princip
                 item.status, item.done_at, item.reported_at = "open", 0, at
         case ActionDropped():
             item.status, item.closed_at, item.how = "dropped", at, body.reason
-        case DutyReminded():
-            item.reminded.append(body.duty)
-        case DutyMissed():
-            item.missed[body.duty] = at
-        case DutyChased():
-            if body.escalated_to:
-                item.escalated.append(body.duty)
-            else:
-                item.chased[body.duty] = body.number
-        case Told() | None:
-            pass
+        case _:
+            remember(item, body, at)
 
 
 def duties(item: ActionItem, policy: Policy) -> list[Duty]:

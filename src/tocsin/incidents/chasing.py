@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from tocsin.incidents import facts as f
 from tocsin.incidents.duties import Duty
 from tocsin.kernel.clock import Instant, earliest
 from tocsin.policy.calendar import BusinessCalendar, Duration
@@ -108,6 +109,21 @@ class Said(Protocol):
     reminded: list[str]
     chased: dict[str, int]
     escalated: list[str]
+
+
+def remember(state: Said, body: f.Body | None, at: Instant) -> None:
+    """Applies what was said of a duty to the state of any kind of stream: reminded, missed, nudged, gone to somebody else."""
+    match body:
+        case f.DutyReminded():
+            state.reminded.append(body.duty)
+        case f.DutyMissed():
+            state.missed[body.duty] = at
+        case f.DutyChased() if body.escalated_to:
+            state.escalated.append(body.duty)
+        case f.DutyChased():
+            state.chased[body.duty] = body.number
+        case _:
+            pass
 
 
 def next_chase_moment(

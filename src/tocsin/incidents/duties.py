@@ -23,6 +23,7 @@ from tocsin.incidents.promises import (
     updates,
     validation,
 )
+from tocsin.incidents.wording import duty_label, in_sentence
 from tocsin.kernel.clock import Instant
 from tocsin.policy.calendar import Duration
 from tocsin.policy.model import Policy
@@ -40,35 +41,9 @@ __all__ = [
 ]
 
 
-LABELS = {
-    "acknowledge": "acknowledge the page", "respond": "respond", "resolve": "resolve", "update": "post an update",
-    "assess": "assess severity and impact", "activate": "activate the response team", "mitigate": "begin mitigation",
-    "validation": "validate the recovery", "tell": "tell those whom the severity tells", "war_room": "open the war room",
-}  # fmt: skip
-
-
 def label(duty: Duty) -> str:
-    """What is owed, for people: *post an update*, *post-mortem: draft*, *message to partners*."""
-    _, _, which = duty.id.partition(":")
-    name = which.partition(":")[0].replace("_", " ")
-    match duty.rule:
-        case "post_mortem":
-            return f"post-mortem: {name}"
-        case "message":
-            return f"message to {name}"
-        case "recovery" | "continuity":
-            return f"{duty.rule}: {name}"
-        case "stand_up":
-            return "hold the stand-up"
-        case "action":
-            return "finish the action item"
-        case "action_status":
-            return "report the status of the action item"
-        case "action_verification":
-            return "verify the action item"
-        case "policy_review":
-            return "review the policy"
-    return LABELS.get(duty.rule, duty.rule.replace("_", " "))
+    """What is owed, within a sentence: *update*, *post-mortem: draft*, *message to partners*."""
+    return in_sentence(duty_label(duty.rule, duty.id, near=duty.start))
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -140,7 +115,7 @@ def _response(incident: Incident, policy: Policy, respond_due: Instant) -> list[
 def respond_how(incident: Incident) -> str:
     """How *respond* is satisfied: the protocol for P1 and P2, the holder's first update below."""
     if incident.severity in ("P1", "P2"):
-        return "protocol steps 2 to 5 are done: record, assess, activate, mitigate"
+        return "it is recorded and assessed, the team is called and mitigation has begun"
     return "whoever acknowledged posts the first update"
 
 

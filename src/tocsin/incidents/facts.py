@@ -663,9 +663,13 @@ class BrokeGlass(Body):
 
 
 class Redacted(Body):
+    """Words of an earlier fact were taken out. ``stand_in``: the digest of the body that stands in its place."""
+
     type: ClassVar[str] = "redacted"
     fact: str
     reason: str
+    stand_in: str = ""
+    version: int = 0
 
 
 TYPES: dict[str, type[Body]] = {
@@ -693,6 +697,32 @@ def register(cls: type[B]) -> type[B]:
 
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """(type, old version) → function that lifts a body to the next version."""
+
+
+WORDS = frozenset(
+    {"title", "summary", "text", "note", "notes", "reason", "how", "criteria", "links", "description"}
+)
+"""Fields of facts that hold what somebody, or a sender, wrote."""
+GONE = "[redacted]"
+
+
+def without_words(fact: Fact) -> dict[str, Any] | None:
+    """The body of a fact with every word in it replaced, all that duties and figures read kept; None where none is left."""
+    body = read(fact)
+    if body is None or isinstance(body, AlertsCleared | Redacted):
+        return None
+    before = msgspec.to_builtins(body)
+    after: dict[str, Any] = _without_words(before)
+    return after if after != before else None
+
+
+def _without_words(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: (GONE if isinstance(part, str) else []) if key in WORDS and part else _without_words(part)
+            for key, part in value.items()
+        }
+    return [_without_words(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def draft(body: Body, occurred_at: Instant, visibility: str = "internal") -> Draft:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tocsin.incidents import facts as f
+from tocsin.incidents.chasing import remember
 from tocsin.incidents.incident import (
     OWED,
     Attached,
@@ -21,7 +22,7 @@ from tocsin.incidents.incident import (
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 5
+FOLD = 6
 
 
 def fold(incident: Incident, body: f.Body | None, at: Instant, version: int, principal: str) -> None:
@@ -62,6 +63,7 @@ def _declared(i: Incident, b: f.Declared, at: Instant) -> None:
         i.resolve_chase_from
     ) = at
     i.calendars = [b.calendar]
+    i.kinds = [(at, b.kind, b.subtype)]
     i.milestones["detected"] = at
     i.protocol["record"] = at
     i.confirmed_at = at if b.severity_state == "confirmed" else 0
@@ -109,6 +111,7 @@ def _severity(i: Incident, b: f.SeverityChanged, at: Instant) -> None:
 
 def _type(i: Incident, b: f.TypeSet, at: Instant) -> None:
     i.kind, i.subtype = b.kind, b.subtype
+    i.kinds.append((at, b.kind, b.subtype))
     i.restricted = i.restricted or b.restricted
 
 
@@ -296,6 +299,9 @@ def _milestone(i: Incident, b: f.MilestoneSet, at: Instant) -> None:
 
 def _impact(i: Incident, b: f.ImpactSet, at: Instant) -> None:
     i.impact.update(b.values)
+    share = b.values.get("users_affected_percent")
+    if isinstance(share, int):
+        i.shares.append((at, share))
 
 
 def _service(i: Incident, b: f.ServiceState, at: Instant) -> None:
@@ -313,23 +319,12 @@ def _task_changed(i: Incident, b: f.TaskChanged, at: Instant) -> None:
     task.state, task.owner, task.reason = b.state, b.owner or task.owner, b.reason
 
 
-def _reminded(i: Incident, b: f.DutyReminded, at: Instant) -> None:
-    i.reminded.append(b.duty)
-
-
 def _missed(i: Incident, b: f.DutyMissed, at: Instant) -> None:
-    i.missed[b.duty] = at
+    remember(i, b, at)
     if b.rule == "update":
         i.silent_intervals += 1
     elif b.rule == "stand_up":
         i.stand_up_at = max(i.stand_up_at, int(b.duty.partition(":")[2]))
-
-
-def _chased(i: Incident, b: f.DutyChased, at: Instant) -> None:
-    if b.escalated_to:
-        i.escalated.append(b.duty)
-    else:
-        i.chased[b.duty] = b.number
 
 
 def _waived(i: Incident, b: f.DutyWaived, at: Instant) -> None:
@@ -482,7 +477,7 @@ _HANDLERS: dict[type[f.Body], Callable[..., None]] = {
     f.Reopened: _reopened, f.UpdatePosted: _update, f.ProtocolStepDone: _protocol, f.MilestoneSet: _milestone,
     f.WarRoomOpened: _war_room, f.StandUpHeld: _stand_up, f.ValidationDone: _validated, f.PostMortemStepDone: _learned,
     f.MessageDrafted: _drafted, f.MessageApproved: _approved, f.MessageSent: _sent, f.ImpactSet: _impact, f.ServiceState: _service, f.TaskAdded: _task, f.TaskChanged: _task_changed,
-    f.DutyReminded: _reminded, f.DutyMissed: _missed, f.DutyChased: _chased, f.DutyMet: _met, f.DutyWaived: _waived, f.ClockPaused: _pause,
+    f.DutyReminded: remember, f.DutyMissed: _missed, f.DutyChased: remember, f.DutyMet: _met, f.DutyWaived: _waived, f.ClockPaused: _pause,
     f.ClockResumed: _resume, f.MergedInto: _merged_into, f.MergedFrom: _merged_from, f.SplitOff: _split_off,
     f.SplitFrom: _split_from, f.MembersAdded: _members, f.ShiftChanged: _shift, f.Asked: _asked, f.ChangeNoted: _change,
     f.CalendarJoined: _calendar, f.Requested: _requested, f.RequestAnswered: _answered, f.GateOverridden: _overridden,

@@ -171,6 +171,10 @@ class Incident(msgspec.Struct):
     tasks: dict[str, Task] = {}
     milestones: dict[str, Instant] = {}
     impact: dict[str, int | str] = {}
+    shares: list[tuple[Instant, int]] = []
+    """(from when, per cent of the users that are affected), as it was said"""
+    kinds: list[tuple[Instant, str, str]] = []
+    """(from when, type, subtype), as it was set; since it was declared"""
     service_states: list[tuple[str, str, Instant]] = []
     acknowledge_from: Instant = 0
     respond_from: Instant = 0

@@ -13,10 +13,7 @@ from tocsin.catalogue.services import Catalogue, dependencies, recovery_order
 from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import Instant
 from tocsin.policy.model import Policy
-from tocsin.policy.plans import PHASES, Continuity, PlanStep
-
-RECOVERY = "recovery"
-"""the name of the recovery plan among the plans of an incident"""
+from tocsin.policy.plans import PHASES, RECOVERY, Continuity, PlanStep
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -63,11 +60,15 @@ def recovery(incident: Incident, policy: Policy) -> list[Step]:
 
 
 def continuity(incident: Incident, policy: Policy) -> dict[str, list[Step]]:
-    """Plan → its steps, for every plan that has begun."""
+    """Plan → its steps for this type of incident, for every plan that has begun."""
     if policy.continuity is None:
         return {}
     return {
-        name: [_step(incident, name, step, step.strand) for step in policy.continuity.plans[name].steps]
+        name: [
+            _step(incident, name, step, step.strand)
+            for step in policy.continuity.plans[name].steps
+            if not step.types or incident.kind in step.types
+        ]
         for name in incident.plans
         if name in policy.continuity.plans
     }
@@ -80,20 +81,20 @@ def _step(incident: Incident, plan: str, step: PlanStep, part: str) -> Step:
     return Step(plan, step.id, part, step.text, step.owner, done.outcome, done.at, done.note)
 
 
-def begins(plan: Continuity, incident: Incident, catalogue: Catalogue) -> str:
+def begins(plan: Continuity, incident: Incident, catalogue: Catalogue, policy: Policy) -> str:
     """Why ``plan`` begins for the incident as it stands; empty where it does not."""
     if incident.severity not in plan.severities or not incident.open:
         return ""
     if incident.subtype and incident.subtype in plan.subtypes:
         return f"the incident is of the subtype {incident.subtype.replace('_', ' ')}"
-    components = {name.casefold() for name in plan.components}
+    components = {policy.component(name) for name in plan.components}
     named = {name.casefold() for name in plan.services}
     for service in incident.services:
         known = catalogue.get(service)
         if known is None:
             continue
-        component = known.component.casefold()
-        if component in components or component.replace(" ", "_").replace("-", "_") in components:
+        component = policy.component(known.component)
+        if component and component in components:
             return f"{known.name} is affected, which is part of {known.component}"
         if named & {
             known.id.casefold(),

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import msgspec
 
+from tocsin.incidents.chasing import remember
 from tocsin.incidents.duty import Duty
-from tocsin.incidents.facts import Body, DutyChased, DutyMissed, DutyReminded, Told, register
+from tocsin.incidents.facts import Body, register
 from tocsin.kernel.clock import Instant
 from tocsin.policy.model import Policy
 
@@ -69,17 +70,8 @@ def fold(record: PolicyRecord, body: Body | None, at: Instant, version: int, pri
             record.applied_at, record.applied_by = at, body.by
         case PolicyReviewed():
             record.reviewed_at = at
-        case DutyReminded():
-            record.reminded.append(body.duty)
-        case DutyMissed():
-            record.missed[body.duty] = at
-        case DutyChased():
-            if body.escalated_to:
-                record.escalated.append(body.duty)
-            else:
-                record.chased[body.duty] = body.number
-        case Told() | None:
-            pass
+        case _:
+            remember(record, body, at)
 
 
 def duties(record: PolicyRecord, policy: Policy) -> list[Duty]:

@@ -5,6 +5,7 @@ Each function is pure: an incident's state and its frozen policy in, duties out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -210,30 +211,50 @@ def _is_working_day(calendar: BusinessCalendar, slot: Instant, zone: ZoneInfo) -
 
 
 def messages(incident: Incident, policy: Policy) -> list[Duty]:
-    """What parties outside must be told, through whom; owed from the moment the severity is confirmed, resolved or not."""
+    """What parties outside must be told, through whom, resolved or not.
+
+    Owed from the moment the severity is confirmed; where it takes a type, or being major, from when the incident was that.
+    """
     if incident.severity_state == "proposed" or incident.drill:
         return []
-    start = max(incident.confirmed_at, incident.acknowledge_from)
-    return [
-        owe(
-            incident, "message", party.through, start, calendar_of(incident, policy).add(start, party.within),
-            f"{party.name} are told through {party.through.replace('_', ' ')}", incident.sent_to.get(name, 0),
-            key=f"message:{name}:{start}", outlives=True,
+    confirmed = max(incident.confirmed_at, incident.acknowledge_from)
+    found = []
+    for name, party in policy.outside.parties.items():
+        if party.within is None or incident.severity not in party.severities:
+            continue
+        of_type = (
+            since((at, kind in party.types) for at, kind, _ in incident.kinds) if party.types else confirmed
         )
-        for name, party in policy.outside.parties.items()
-        if party.within is not None
-        and incident.severity in party.severities
-        and (not party.types or incident.kind in party.types)
-        and (not party.major_only or is_major(incident, policy))
-    ]  # fmt: skip
+        major = major_since(incident, policy) if party.major_only else confirmed
+        if not of_type or not major:
+            continue
+        start = max(confirmed, of_type, major)
+        found.append(
+            owe(
+                incident, "message", party.through, start, calendar_of(incident, policy).add(start, party.within),
+                f"{party.name} are told through {party.through.replace('_', ' ')}", incident.sent_to.get(name, 0),
+                key=f"message:{name}:{start}", outlives=True,
+            )
+        )  # fmt: skip
+    return found
 
 
-def is_major(incident: Incident, policy: Policy) -> bool:
-    """Whether the incident is one that the public talks about: by the share of users on record, or its subtype."""
-    share = incident.impact.get("users_affected_percent", 0)
-    if incident.subtype in policy.outside.major.subtypes:
-        return True
-    return isinstance(share, int) and share > policy.outside.major.above_percent_of_users
+def major_since(incident: Incident, policy: Policy) -> Instant:
+    """Since when it is one that the public talks about, by the share of users on record or its subtype; 0: it is not."""
+    terms = policy.outside.major
+    moments = (
+        since((at, subtype in terms.subtypes) for at, _, subtype in incident.kinds),
+        since((at, share > terms.above_percent_of_users) for at, share in incident.shares),
+    )
+    return min((at for at in moments if at), default=0)
+
+
+def since(said: Iterable[tuple[Instant, bool]]) -> Instant:
+    """Since when it holds without a break; 0 where it does not hold at the end. ``said``: (from when, whether), in order."""
+    began = 0
+    for at, holds in said:
+        began = (began or at) if holds else 0
+    return began
 
 
 def validation(incident: Incident, policy: Policy, resolve_due: Instant) -> list[Duty]:

@@ -12,7 +12,17 @@ from typing import Any
 import msgspec
 
 from tocsin.incidents import facts as f
-from tocsin.incidents.wording import DONE, POSTS, duty_label, in_sentence, moment, plain, post_label
+from tocsin.incidents.wording import (
+    DONE,
+    IMPACT,
+    POSTS,
+    asked_for,
+    duty_label,
+    in_sentence,
+    moment,
+    plain,
+    post_label,
+)
 from tocsin.kernel.clock import Instant, humanize
 from tocsin.kernel.facts import Fact
 
@@ -203,7 +213,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.Acknowledged: ("person", lambda b, w: f"{w.people([b.person])} acknowledged by {b.via}{_why(b.note)}"),
     f.AcknowledgementLapsed: ("clock", lambda b, w: f"the acknowledgement of {w.people([b.person])} lapsed: {b.reason}"),
     f.Declined: ("person", lambda b, w: f"{w.people([b.person])} can't take it{_why(b.reason)}"),
-    f.Told: ("message", lambda b, w: f"told {w.people(b.people)} ({w.post(b.audience)}): {b.reason}"),
+    f.Told: ("message", lambda b, w: f"told {w.people(b.people) or 'nobody'} ({w.post(b.audience)}): {b.reason}"),
     f.Delivery: ("message", _delivery),
     f.RoleAssigned: ("person", lambda b, w: f"{w.people([b.person])} is {'acting ' * b.acting}{w.post(b.role).lower()}{_why('; '.join(plain(one) for one in b.owed))}"),
     f.RoleReleased: ("person", lambda b, w: f"{w.people([b.person])} is no longer {w.post(b.role).lower()}"),
@@ -215,7 +225,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.ReportAttached: ("alert", lambda b, w: f"reported ({plain(b.how)}): {b.text}"),
     f.ProtocolStepDone: ("person", lambda b, w: f"{DONE.get(b.step, b.step)}{_why(b.how)}"),
     f.MilestoneSet: ("person", lambda b, w: f"{plain(b.name)} at {w.at(b.at)}{_why(b.how)}"),
-    f.ImpactSet: ("person", lambda b, w: "impact: " + ", ".join(f"{plain(name)} {value}" for name, value in b.values.items())),
+    f.ImpactSet: ("person", lambda b, w: "impact: " + "; ".join(f"{in_sentence(IMPACT.get(name, plain(name)))}: {value}" for name, value in b.values.items())),
     f.ServiceState: ("status", lambda b, w: f"{w.people([b.service])} is {b.state} since {w.at(b.at)}"),
     f.TaskAdded: ("person", lambda b, w: f"task: {b.text}{_why(w.people([b.owner]) if b.owner else '')}"),
     f.TaskChanged: ("person", lambda b, w: f"task {b.state}{_why(b.reason)}"),
@@ -241,7 +251,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.ShiftChanged: ("page", lambda b, w: f"shift change ({w.post(b.target)}): {w.people([b.before])} → {w.people([b.after])}"),
     f.Asked: ("clock", lambda b, w: f"asked {w.people(b.people)} to {b.what}: {b.reason}"),
     f.CalendarJoined: ("clock", lambda b, w: f"the business hours of {b.calendar or 'the default calendar'} count too, for {w.people([b.service])}"),
-    f.Requested: ("person", lambda b, w: f"{w.people([b.by])} asks for {plain(b.verb)}: {b.reason}"),
+    f.Requested: ("person", lambda b, w: f"{w.people([b.by])} asks to {asked_for(b.verb, b.fields, w.names, w.posts)}: {b.reason}"),
     f.RequestAnswered: ("person", lambda b, w: f"{w.people([b.by])} {'granted' if b.granted else 'refused'} it{_why(b.reason)}"),
     f.GateOverridden: ("status", lambda b, w: f"WENT ON WITHOUT {', '.join(plain(one) for one in b.missing)}: {b.reason}"),
     f.Measured: ("person", lambda b, w: f"measured {plain(b.metric)}: {b.value} {b.unit}{_why(b.source)}"),
@@ -253,5 +263,5 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.PolicyAdopted: ("clock", lambda b, w: "moved to another version of the policy" + (f": {'; '.join(b.changes)}" if b.changes else "; nothing that is owed changes")),
     f.ChangeNoted: ("alert", lambda b, w: f"nearest change: {b.summary} at {w.at(b.at)}"),
     f.BrokeGlass: ("person", lambda b, w: f"BREAK-GLASS: {w.people([b.person])} used {plain(b.verb)} without the role: {b.reason}"),
-    f.Redacted: ("person", lambda b, w: f"a fact was redacted: {b.reason}"),
+    f.Redacted: ("person", lambda b, w: f"the words of fact {b.version} were redacted: {b.reason}"),
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from tocsin.kernel.clock import Instant, to_datetime
 from tocsin.oncall.walltime import zone_of
@@ -34,6 +35,18 @@ STEPS: Mapping[str, str] = {
     "draft": "draft", "review": "review", "publication": "publication",
 }  # fmt: skip
 """step of the post-mortem → what it is called"""
+
+IMPACT: Mapping[str, str] = {
+    "users_affected_percent": "Users affected, in %", "users_affected": "Users affected, how many", "error_rate_percent": "Error rate, in %",
+    "latency_ms": "Latency, in ms", "data_lost": "Data lost, with its unit", "who": "Who notices, and what", "workaround": "Workaround",
+}  # fmt: skip
+"""field of the impact → its label"""
+
+MOVES: Mapping[str, str] = {
+    "resolve": "resolve it", "close": "close it", "reopen": "reopen it", "false_alarm": "call it a false alarm",
+    "investigate": "investigate again", "identify": "say that the cause is identified", "monitor": "only monitor it from now on",
+}  # fmt: skip
+"""where a change of status leads → what is done"""
 
 _SHOUTED = re.compile(r"\b(cto|ceo|coo|cfo|ciso|sms|api)\b")
 
@@ -73,6 +86,30 @@ def duty_label(
     if rule == "stand_up" and detail.isdigit():
         return f"Stand-up at {moment(int(detail), zone, near)}"
     return LABELS.get(rule) or plain(rule).capitalize()
+
+
+def asked_for(verb: str, fields: Mapping[str, Any], names: Mapping[str, str] = {}, posts: Mapping[str, str] = POSTS) -> str:  # fmt: skip
+    """What somebody asks for: *resolve*, *set the severity to P3*, *waive the message to investors*.
+
+    ``fields`` are those of the command; ``names``: person → name.
+    """
+    said = {name: str(value) for name, value in fields.items()}
+    match verb:
+        case "move":
+            return MOVES.get(said.get("to", ""), plain(said.get("to", "move")))
+        case "severity":
+            return f"set the severity to {said.get('severity', '')}"
+        case "waive":
+            key = said.get("duty", "")
+            return f"waive the {in_sentence(duty_label(key.partition(':')[0], key))}"
+        case "merge":
+            return f"merge it into {said.get('into', '')}"
+        case "assign_role":
+            person = said.get("person", "")
+            return f"make {names.get(person, person)} {in_sentence(post_label(said.get('role', ''), posts))}"
+        case "pause_clock":
+            return "pause the clocks"
+    return plain(verb)
 
 
 def in_sentence(label: str) -> str:

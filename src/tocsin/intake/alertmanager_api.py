@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any
+from copy import copy
+from typing import Any, NoReturn
 
 import msgspec
 
 from tocsin.alerts.matchers import from_json
-from tocsin.alerts.shape import Alert, Parsed, fit_details, fit_labels
+from tocsin.alerts.shape import Alert, Parsed, body_of, fit_details, fit_labels
 from tocsin.alerts.silences import Silence, check_silence, state_of
 from tocsin.intake.limits import MAX_ALERTS
 from tocsin.intake.prometheus import describe, fingerprint, usable_labels
@@ -42,7 +43,33 @@ class PostableAlert(msgspec.Struct):
     generatorURL: str | None = None
 
 
+class _Sent(msgspec.Struct):
+    """The same, with what hardly ever changes left as the bytes that came."""
+
+    labels: msgspec.Raw
+    annotations: msgspec.Raw = msgspec.Raw()
+    startsAt: str | None = None
+    endsAt: str | None = None
+    generatorURL: msgspec.Raw = msgspec.Raw()
+
+
 _decoder = msgspec.json.Decoder(list[PostableAlert])
+_sent_decoder = msgspec.json.Decoder(list[_Sent])
+_labels_decoder = msgspec.json.Decoder(dict[str, str])
+_annotations_decoder = msgspec.json.Decoder(dict[str, str] | None)
+_address_decoder = msgspec.json.Decoder(str | None)
+
+Words = tuple[bytes, bytes, bytes]
+"""labels, annotations and generator of an alert, as they were sent"""
+
+REMEMBERED = 8192
+"""alerts that are remembered as they were read: Prometheus sends each again and again, word for word"""
+
+LONGEST = 4096
+"""bytes of the words of an alert that is worth remembering"""
+
+_known: dict[Words, Alert] = {}
+"""what was read of these words; copied, never changed"""
 
 
 def parse_alerts(body: bytes, now: Instant, *, resolve_timeout: int = RESOLVE_TIMEOUT) -> Parsed:
@@ -52,12 +79,16 @@ def parse_alerts(body: bytes, now: Instant, *, resolve_timeout: int = RESOLVE_TI
     answer is then 400. ``now`` is the time of receipt; ``resolve_timeout`` microseconds.
     """
     parsed = Parsed()
-    posted = _decode(body)
-    if len(posted) > MAX_ALERTS:
-        raise Unusable(f"there are {len(posted)} alerts in one body; send at most {MAX_ALERTS}", "$")
-    for index, one in enumerate(posted):
+    read = _read(body)
+    if len(read) > MAX_ALERTS:
+        raise Unusable(f"there are {len(read)} alerts in one body; send at most {MAX_ALERTS}", "$")
+    for index, (sent, words, known) in enumerate(read):
         try:
-            parsed.alerts.append(_alert(one, f"$[{index}]", now, resolve_timeout, parsed.notes))
+            if isinstance(known, Alert):
+                alert = copy(known)
+            else:
+                alert = _alert(known, words, f"$[{index}]", parsed.notes)
+            parsed.alerts.append(_at_its_time(alert, sent, f"$[{index}]", now, resolve_timeout))
         except Unusable as fault:
             parsed.refused.append(f"{fault.where}: {fault.sentence}")
     return parsed
@@ -68,21 +99,44 @@ def error_body(sentence: str) -> bytes:
     return encode(sentence)
 
 
-def _decode(body: bytes) -> list[PostableAlert]:
+def _read(body: bytes) -> list[tuple[_Sent, Words, Alert | PostableAlert]]:
+    """What was sent; for each alert its words, and the alert they make where they are known, else what they say."""
     if b"\\u0000" in body or b"\x00" in body:
         decode_foreign(body)
     try:
-        return _decoder.decode(body)
+        found: list[tuple[_Sent, Words, Alert | PostableAlert]] = []
+        for sent in _sent_decoder.decode(body):
+            words = (bytes(sent.labels), bytes(sent.annotations), bytes(sent.generatorURL))
+            found.append((sent, words, _known.get(words) or _posted(words)))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        _refuse(body)
+    return found
+
+
+def _posted(words: Words) -> PostableAlert:
+    labels, annotations, generator = words
+    return PostableAlert(
+        _labels_decoder.decode(labels),
+        _annotations_decoder.decode(annotations) if annotations else None,
+        generatorURL=_address_decoder.decode(generator) if generator else None,
+    )
+
+
+def _refuse(body: bytes) -> NoReturn:
+    """Says what is wrong with a body, and where; raises :class:`Unusable`."""
+    try:
+        _decoder.decode(body)
     except msgspec.ValidationError as error:
         found = _AT.match(str(error))
         what, where = (found[1], found[2]) if found else (str(error), "$")
         raise Unusable(f"{what} at {where}; send a list of alerts with labels as text", where) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         decode_foreign(body)
-        raise Unusable("the body is not a list of alerts", "$") from None
+    raise Unusable("the body is not a list of alerts", "$")
 
 
-def _alert(one: PostableAlert, where: str, now: Instant, timeout: int, notes: list[str]) -> Alert:
+def _alert(one: PostableAlert, words: Words, where: str, notes: list[str]) -> Alert:
+    """The alert without its times; remembered where nothing has to be said about it."""
     labels = one.labels
     if "" in labels.values():
         labels = {name: value for name, value in labels.items() if value}
@@ -90,6 +144,19 @@ def _alert(one: PostableAlert, where: str, now: Instant, timeout: int, notes: li
         raise Unusable("at least one label with a value is required", f"{where}.labels")
     if "" in labels:
         raise Unusable("a label has an empty name; name it", f"{where}.labels")
+    said = len(notes)
+    alert = Alert("trigger", fingerprint(labels), labels=usable_labels(labels, notes), via=VIA)
+    describe(alert, one.annotations or {}, one.generatorURL or "", notes)
+    alert.details = fit_details(alert.details, notes)
+    alert.kept = body_of(alert)
+    if len(notes) == said and sum(map(len, words)) <= LONGEST:
+        if len(_known) >= REMEMBERED:
+            _known.clear()
+        _known[words] = copy(alert)
+    return alert
+
+
+def _at_its_time(alert: Alert, one: _Sent, where: str, now: Instant, timeout: int) -> Alert:
     starts, ends = _time(one.startsAt, where, "startsAt"), _time(one.endsAt, where, "endsAt")
     if ends and ends < starts:
         raise Unusable(
@@ -97,19 +164,13 @@ def _alert(one: PostableAlert, where: str, now: Instant, timeout: int, notes: li
             f"{where}.endsAt",
         )
     resolved = 0 < ends <= now
-    alert = Alert(
-        "resolve" if resolved else "trigger",
-        fingerprint(labels),
-        labels=usable_labels(labels, notes),
-        via=VIA,
-    )
+    if resolved:
+        alert.action = "resolve"
     alert.started_at = starts or ends if resolved else starts
     if resolved:
         alert.source_at = ends
     else:
         alert.ends_at = ends or now + timeout
-    describe(alert, one.annotations or {}, one.generatorURL or "", notes)
-    alert.details = fit_details(alert.details, notes)
     return alert
 
 

@@ -102,11 +102,15 @@ def list_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+_BLANK = re.compile("[\\x00-\\x20]")
+"""a blank or a control character"""
+
+
 def url_of(value: Any) -> str:
     """An http(s) address of at most 2,048 characters, else empty: pages link to nothing else that strangers send."""
     text = value.strip() if isinstance(value, str) else ""
     plain = text.lower().startswith(("http://", "https://")) and len(text) <= MAX_URL
-    return text if plain and not any(letter <= " " for letter in text) else ""
+    return text if plain and not _BLANK.search(text) else ""
 
 
 def add_link(links: list[Link], value: Any, text: str, notes: list[str] | None = None) -> None:

@@ -21,6 +21,8 @@ from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import canonical
 
 GENESIS = bytes(32)
+REDACTED = "redacted"
+"""the type of the fact that vouches for a stand-in"""
 """What the first fact of a stream names as the hash before it."""
 
 
@@ -61,7 +63,8 @@ class Draft(msgspec.Struct):
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """A fact as stored. ``body`` is None when redacted. ``position`` is the place among all facts of the store."""
+    """A fact as stored. ``body`` is None when it was dropped, and a stand-in where words in it were redacted: then its digest
+    is not the header's, and a later fact of type ``redacted`` vouches for it (see :func:`verify_chain`). ``position`` is the place among all facts of the store."""
 
     stream: Stream
     version: int
@@ -156,8 +159,13 @@ class Flaw(msgspec.Struct, frozen=True):
 
 
 def verify_chain(facts: Iterable[Fact], stream: Stream | None = None) -> Flaw | None:
-    """Re-computes one stream from its first fact and names the first that does not fit; None when all do."""
+    """Re-computes one stream from its first fact and names the first that does not fit; None when all do.
+
+    A body that does not have the header's digest is the stand-in of a redaction, or was tampered with: it counts as the
+    former where a later fact of the chain names the fact and this body's digest.
+    """
     previous, expected = GENESIS, 1
+    unlike: dict[str, tuple[str, Flaw]] = {}
     for fact in facts:
         name = str(stream or fact.stream)
         try:
@@ -175,10 +183,31 @@ def verify_chain(facts: Iterable[Fact], stream: Stream | None = None) -> Flaw | 
             )
         if bytes.fromhex(head.previous) != previous:
             return Flaw(name, head.version, head.id, "it does not follow the fact before it")
-        if fact.body is not None and hashlib.sha256(fact.body).hexdigest() != head.body_digest:
-            return Flaw(name, head.version, head.id, "its body was changed: the digest does not match")
+        digest = hashlib.sha256(fact.body).hexdigest() if fact.body is not None else head.body_digest
+        if digest != head.body_digest:
+            reason = "its body was changed: the digest does not match, and no redaction vouches for it"
+            unlike[head.id] = (digest, Flaw(name, head.version, head.id, reason))
+        elif head.type == REDACTED and fact.body is not None:
+            _vouched(unlike, fact.body)
         if stream is not None and (head.kind, head.stream) != (stream.kind, stream.id):
             return Flaw(name, head.version, head.id, f"it belongs to {head.kind}/{head.stream}")
         stream = stream or Stream(head.kind, head.stream)
         previous, expected = fact.hash, expected + 1
-    return None
+    return next((flaw for _, flaw in unlike.values()), None)
+
+
+def _vouched(unlike: dict[str, tuple[str, Flaw]], body: bytes) -> None:
+    """Takes out the fact whose stand-in a redaction names."""
+    try:
+        redaction = msgspec.json.decode(body, type=_Redaction)
+    except msgspec.DecodeError:
+        return
+    if unlike.get(redaction.fact, ("", None))[0] == redaction.stand_in != "":
+        del unlike[redaction.fact]
+
+
+class _Redaction(msgspec.Struct):
+    """What the check reads of a redaction; part of the format."""
+
+    fact: str
+    stand_in: str = ""

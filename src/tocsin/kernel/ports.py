@@ -285,8 +285,11 @@ class Transaction(Reader, Protocol):
         """Writes head, snapshot and list columns (insert or update)."""
         ...
 
-    def redact(self, stream: Stream, fact_id: str) -> bool:
-        """Drops a fact's body (its digest stays in the header); False where there is no such fact."""
+    def redact(self, stream: Stream, fact_id: str, stand_in: bytes | None = None) -> bool:
+        """Drops a fact's body, or puts ``stand_in`` in its place; the digest stays in the header.
+
+        False where there is no such fact. What is overwritten from here on does not stay behind in the file.
+        """
         ...
 
     def put_alerts(self, rows: Sequence[AlertRow]) -> None: ...

@@ -552,8 +552,18 @@ def _sentence(
     )
     return (
         f"{demand.clock.severity} on {where}, opened {to_iso(opened)}: {condition}{what[demand.kind]} within "
-        f"{demand.within.text}. {walked}" + _alike(alike)
+        f"{demand.within.text}. {walked}" + _deaf(demand, steps) + _alike(alike)
     )
+
+
+def _deaf(demand: _Demand, steps: tuple[Trace, ...]) -> str:
+    """Who of those that are paged cannot be reached at all, and why: what a reader would otherwise have to find out."""
+    people = dict.fromkeys(who for one in steps for who in one.people)
+    names = [demand.directory.name(who) for who in people if not demand.reaches.of(who, False)]
+    if not names:
+        return ""
+    lacks = "no tested contact that wakes" if demand.reaches.must_wake else "no contact that works here"
+    return f". {', '.join(names)} {'has' if len(names) == 1 else 'have'} {lacks}"
 
 
 def _alike(alike: int) -> str:

@@ -26,7 +26,7 @@ def findings(
     """What the checker finds, with its line; what it finds with these people; and the shortest counterexamples of the proof."""
     places = Places(text, "policy.yaml")
     usable = tuple(kinds) if kinds is not None else None
-    found = [f"{places.shown(one)}: {one.sentence}" for one in check(policy)]
+    found = [places.said(one) for one in check(policy)]
     found += [one.sentence for one in people_findings(policy, directory, now, weeks=weeks, kinds=usable)]
     return found + [
         one.sentence for one in shortest(prove(policy, directory, now, weeks=weeks, kinds=usable))

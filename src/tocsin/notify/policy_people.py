@@ -1,5 +1,5 @@
 """What is wrong between a policy and the people it meets, beside the coverage proof: names that mean nobody, roles that nobody
-can take, people on call whom nothing can wake.
+can take, plans of services that are not there, people on call whom nothing can wake.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from tocsin.catalogue.people import PROVIDERS, Person
 from tocsin.incidents.directory import Directory
+from tocsin.incidents.incident import Incident
+from tocsin.incidents.plans import begins
 from tocsin.incidents.sweep import Sweep
 from tocsin.kernel.clock import WEEK, Instant
 from tocsin.notify.policy_change import groups
@@ -33,7 +35,7 @@ def people_findings(
     end = start + weeks * WEEK
     usable = frozenset(kinds) if kinds is not None else frozenset(PROVIDERS)
     found = [*_names(policy, directory, start, end), *_roles(policy, directory, start)]
-    found += _awake(directory, start, end, usable)
+    found += [*_begun(policy, directory), *_awake(directory, start, end, usable)]
     return sorted(found, key=lambda one: one.severity != ERROR)
 
 
@@ -100,6 +102,23 @@ def _roles(policy: Policy, directory: Directory, start: Instant) -> Iterator[Fin
             yield Finding(
                 "role_without_people", WARNING, where,
                 f"the {words(name)} comes from {words(role.source)}, but {lacking}",
+            )  # fmt: skip
+
+
+def _begun(policy: Policy, directory: Directory) -> Iterator[Finding]:
+    """Each plan of continuity stands in for something that there is: a plan of no service here never begins."""
+    for name, plan in (policy.continuity.plans if policy.continuity else {}).items():
+        if plan.subtypes or not plan.severities or not directory.services:
+            continue
+        incident = Incident("", severity=plan.severities[0], services=sorted(directory.services))
+        if not begins(plan, incident, directory.services, policy):
+            named = listed(
+                [*plan.services, *(f"one of the component {words(one)}" for one in plan.components)], "or"
+            )
+            yield Finding(
+                "never_begins_here", WARNING, f"continuity.plans.{name}",
+                f"the plan for {plan.name} never begins, because there is no service {named}: give the service that it stands in for its "
+                "component, or name it",
             )  # fmt: skip
 
 

@@ -69,13 +69,13 @@ class Notice(msgspec.Struct):
 
     @property
     def brief(self) -> str:
-        """What is said in short: of each line what comes before its colon, ``;`` between them."""
+        """What is said in short: of each line what comes before its colon, once, ``;`` between them."""
         if self.context.restricted:
             return "news" if self.said else ""
         lines = self.lines
         if len(lines) < 2:
             return "".join(lines)
-        said = "; ".join(one.partition(":")[0] for one in lines)
+        said = "; ".join(dict.fromkeys(one.partition(":")[0] for one in lines))
         return f"{len(lines)} duties: {said}" if self.duties else said
 
 

@@ -7,20 +7,41 @@ whether two ask the same is decided by :mod:`tocsin.policy.cells`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import msgspec
 
 from tocsin.policy.calendar import BusinessCalendar, Duration, Minutes, zone_named
-from tocsin.policy.model import AUDIENCES, BLANK, OUTSIDE, SEVERITIES, Chase, Policy, Severity, Step
+from tocsin.policy.cells import implies, possible
+from tocsin.policy.conditions import asked
+from tocsin.policy.model import (
+    AUDIENCES,
+    BLANK,
+    OUTSIDE,
+    ROLES,
+    SEVERITIES,
+    Chase,
+    OutsideParty,
+    Policy,
+    Rule,
+    Severity,
+    Step,
+)
+from tocsin.policy.plans import PHASES, PlanStep
 from tocsin.policy.severity import UNRULED
 
 SURE = ("P1", "P2")
 """severities whose first response has steps of its own"""
-BY_SEVERITY = ("acknowledge", "respond", "resolve", "update", "stand_up", "message", "post_mortem")
+BY_SEVERITY = (
+    "acknowledge", "respond", "resolve", "update", "stand_up", "message", "validation", "continuity", "post_mortem",
+)  # fmt: skip
 """kinds of duty that an incident owes; the others belong to no severity"""
+ACTIONS = ("action", "action_status", "action_verification")
+CHASED_FROM_HALF = 50
+"""per cent of its time from which on validation is chased at the earliest"""
+CATEGORIES = ("immediate", "short_term", "long_term")
 FIRST_STEPS = "first_steps"
 """stands for the steps of the first response, which are chased by the default"""
 
@@ -88,6 +109,45 @@ class Kind(msgspec.Struct, frozen=True):
     self_resolves: bool
 
 
+class PlanPart(msgspec.Struct, frozen=True):
+    """A step of a plan. ``part``: its phase or strand. What it says to do counts as behaviour, as a message does."""
+
+    id: str
+    part: str
+    owner: str
+    text: str
+
+
+class Begins(msgspec.Struct, frozen=True):
+    """What begins a plan of continuity, and its steps for each type of incident."""
+
+    severities: frozenset[str]
+    components: frozenset[str]
+    services: frozenset[str]
+    subtypes: frozenset[str]
+    steps: Mapping[str, tuple[PlanPart, ...]]
+
+
+class Hears(msgspec.Struct, frozen=True):
+    """What one audience hears while a plan of continuity runs, and how."""
+
+    about: str
+    through: str
+    within: Duration
+    every: Duration
+    met_by: frozenset[str]
+
+
+class Party(msgspec.Struct, frozen=True):
+    """Who outside is told. ``major``: above which share and for which subtypes, where they hear of major incidents alone."""
+
+    severities: frozenset[str]
+    types: frozenset[str]
+    through: str
+    within: Duration | None
+    major: tuple[int, frozenset[str]] | None
+
+
 class Message(msgspec.Struct, frozen=True):
     """What one audience reads. ``fallbacks``: for each blank in it, what stands there when the record has nothing."""
 
@@ -150,15 +210,49 @@ def telling(policy: Policy, name: str) -> Telling | None:
 def chasing(policy: Policy) -> dict[tuple[str, str], Chasing]:
     """(severity, kind of duty) → how it is chased; the severity is empty for what belongs to none."""
     found: dict[tuple[str, str], Chasing] = {}
+    heard = [length for one in hearing(policy).values() for length in (one.within, one.every)]
     for name in SEVERITIES:
         terms = policy.severities[name]
         digest = terms.escalation.when_missed == "digest"
         for duty in (*BY_SEVERITY, FIRST_STEPS):
+            if duty == "continuity" and not heard:
+                continue
             if _is_owed(policy, name, terms, duty, digest):
-                found[name, duty] = _chasing(policy.chase(duty), digest=digest, length=_length(terms, duty))
-    for duty in ("action", "action_status", "policy_review"):
-        found["", duty] = _chasing(policy.chase(duty))
+                lengths = heard if duty == "continuity" else _lengths(terms, duty)
+                chased = _chasing(policy.chase(duty), digest=digest, lengths=lengths)
+                found[name, duty] = _from_half(chased) if duty == "validation" else chased
+    reports = [every for category in CATEGORIES if (every := status(policy, category)) is not None]
+    for duty in ACTIONS:
+        if duty == "action_status" and not reports:
+            continue
+        lengths = {"action_status": reports, "action_verification": [policy.actions.verified_within]}.get(
+            duty
+        )
+        found["", duty] = _to_a_position(_chasing(policy.chase(duty), lengths=lengths))
+    found["", "policy_review"] = _chasing(
+        policy.chase("policy_review"), lengths=[policy.governance.review_every]
+    )
     return found
+
+
+def status(policy: Policy, category: str) -> Duration | None:
+    """How often an action of that category reports; None where no status can fall due before the action itself does."""
+    terms = policy.actions.category(category)
+    every, within = terms.status_every, terms.within
+    return None if every.is_elapsed and within.is_elapsed and every.amount >= within.amount else every
+
+
+def _from_half(terms: Chasing) -> Chasing:
+    return msgspec.structs.replace(
+        terms, percent=tuple(sorted({max(percent, CHASED_FROM_HALF) for percent in terms.percent}))
+    )
+
+
+def _to_a_position(terms: Chasing) -> Chasing:
+    """No incident is open whose roles could be asked: the engineering manager stands for them."""
+    if terms.escalates is None or terms.escalates[1] not in ROLES:
+        return terms
+    return msgspec.structs.replace(terms, escalates=(terms.escalates[0], "engineering_manager"))
 
 
 def _is_owed(policy: Policy, name: str, terms: Severity, duty: str, digest: bool) -> bool:
@@ -172,26 +266,29 @@ def _is_owed(policy: Policy, name: str, terms: Severity, duty: str, digest: bool
                 name in party.severities and party.within is not None
                 for party in policy.outside.parties.values()
             )
+        case "validation":
+            return any(policy.validation_gates(name, kind) == "resolved" for kind in policy.types)
         case "post_mortem":
-            return any(policy.post_mortem_for(name, kind) == "required" for kind in ("", *policy.types))
+            return any(policy.post_mortem_for(name, kind) == "required" for kind in policy.types)
         case "first_steps":
             return name in SURE
     return True
 
 
-def _length(terms: Severity, duty: str) -> int | None:
-    """How long an elapsed duty lasts, where that is always the same: an earlier reminder is never sent."""
-    if duty not in ("acknowledge", "respond", "update"):
-        return None
-    allowed = terms.before_due(duty)
-    return allowed.amount if allowed.is_elapsed else None
+def _lengths(terms: Severity, duty: str) -> list[Duration] | None:
+    """How long such a duty may last, where that is always the same; None where it is not."""
+    if duty == "update" and terms.first_update == "response":
+        return [terms.respond, terms.update]
+    return [terms.before_due(duty)] if duty in ("acknowledge", "respond", "update") else None
 
 
-def _chasing(terms: Chase, *, digest: bool = False, length: int | None = None) -> Chasing:
+def _chasing(terms: Chase, *, digest: bool = False, lengths: Collection[Duration] | None = None) -> Chasing:
+    """``lengths``: of the duties that are chased so; a reminder that comes before the start of all of them is never sent."""
     before = frozenset(
         one.amount
         for one in terms.remind_before
-        if one.is_elapsed and (length is None or one.amount <= length)
+        if one.is_elapsed
+        and (lengths is None or any(not each.is_elapsed or one.amount < each.amount for each in lengths))
     )
     escalates = (
         (terms.escalate_after, terms.escalate_to) if terms.escalate_after and terms.escalate_to else None
@@ -284,14 +381,104 @@ def messages(policy: Policy) -> dict[tuple[str, str], Message]:
     }
 
 
-def parties(policy: Policy) -> dict[str, tuple[frozenset[str], frozenset[str], str, Duration | None]]:
-    """Party → (severities, types, through whom, within which time)."""
+def parties(policy: Policy) -> dict[str, Party]:
+    """Party → of what it is told, and how."""
+    return {name: _party(policy, terms) for name, terms in policy.outside.parties.items()}
+
+
+def _party(policy: Policy, terms: OutsideParty) -> Party:
+    types = frozenset(terms.types) or frozenset(policy.types)
+    major = None
+    if terms.major_only:
+        known = {subtype for name in types for subtype in policy.types[name].subtypes}
+        # shares are whole per cents
+        share = int(policy.outside.major.above_percent_of_users)
+        major = (share, frozenset(policy.outside.major.subtypes) & known)
+    return Party(frozenset(terms.severities), types, terms.through, terms.within, major)
+
+
+# plans
+
+
+def _parts(steps: Iterable[tuple[PlanStep, str]], kind: str) -> tuple[PlanPart, ...]:
+    return tuple(
+        PlanPart(step.id, part, step.owner, step.text)
+        for step, part in steps
+        if not step.types or kind in step.types
+    )
+
+
+def recovery(policy: Policy) -> dict[tuple[str, str], tuple[PlanPart, ...]]:
+    """(severity, type) → the steps of recovery in their order, for every incident that gets the plan."""
+    terms = policy.recovery
+    if terms is None:
+        return {}
+    ordered = sorted(terms.steps, key=lambda step: PHASES.index(step.phase))
     return {
-        name: (
-            frozenset(party.severities), frozenset(party.types) or frozenset(policy.types), party.through, party.within,
+        (severity, kind): _parts([(step, step.phase) for step in ordered], kind)
+        for severity in SEVERITIES
+        for kind in policy.types
+        if severity in terms.severities or kind in terms.types
+    }
+
+
+def continuity(policy: Policy) -> dict[str, Begins]:
+    """Plan → what begins it and what is done then, for every plan that some incident can begin."""
+    return {
+        name: Begins(
+            frozenset(plan.severities), frozenset(policy.component(one) for one in plan.components),
+            frozenset(one.casefold() for one in plan.services), frozenset(plan.subtypes),
+            {kind: _parts([(step, step.strand) for step in plan.steps], kind) for kind in policy.types},
         )
-        for name, party in policy.outside.parties.items()
+        for name, plan in (policy.continuity.plans if policy.continuity else {}).items()
+        if plan.severities
     }  # fmt: skip
+
+
+def hearing(policy: Policy) -> dict[str, Hears]:
+    """Audience → what it hears while any plan runs; nobody hears anything where none can begin."""
+    if policy.continuity is None or not continuity(policy):
+        return {}
+    return {
+        name: Hears(one.about, one.through, one.within, one.every, frozenset(one.met_by))
+        for name, one in policy.continuity.hearing.items()
+    }
+
+
+# the type that rules propose
+
+
+def said_type(policy: Policy, rule: Rule) -> str:
+    """The type that a rule makes an incident where nothing else says one; empty where it makes no difference.
+
+    It makes none where the facts that fire the rule name the type themselves, or where a rule that decides before it
+    fires too and names one. Saying the type that is taken anyway counts only beside a later rule that would say another.
+    """
+    if not rule.type or implies(rule.when, asked(fact="type", one_of=tuple(policy.types))):
+        return ""
+    if "security" in policy.types and implies(rule.when, asked(fact="security", equals=True)):
+        return ""
+    at = decides(policy, rule)
+    others = [one for one in policy.rules if one.type and one is not rule]
+    if any(decides(policy, one) < at and implies(rule.when, one.when) for one in others):
+        return ""
+    if rule.type == next(iter(policy.types)) and not any(
+        one.type != rule.type and decides(policy, one) > at and together(rule, one) for one in others
+    ):
+        return ""
+    return rule.type
+
+
+def decides(policy: Policy, rule: Rule) -> tuple[int, int]:
+    """Rules in the order in which they decide the type: the most severe first, then as in the file."""
+    return SEVERITIES.index(rule.severity), next(
+        index for index, one in enumerate(policy.rules) if one.name == rule.name
+    )
+
+
+def together(one: Rule, other: Rule) -> bool:
+    """Whether both rules can fire for the same facts."""
+    return possible(asked(all=(one.when, other.when)))
 
 
 def calendar_of_hours(known: Hours) -> BusinessCalendar:

@@ -34,15 +34,25 @@ class _Open(Exception):
 
 def implies(one: Condition, other: Condition) -> bool:
     """Whether ``other`` certainly holds wherever ``one`` does."""
-    try:
-        return _first(one, other) is None
-    except _Open:
-        return one == other
+    return _implies(_written(one), _written(other))
 
 
 def equivalent(one: Condition, other: Condition) -> bool:
     """Whether both certainly hold of the same facts."""
-    return one == other or (implies(one, other) and implies(other, one))
+    return _written(one) == _written(other) or (implies(one, other) and implies(other, one))
+
+
+def _written(condition: Condition) -> str:
+    """The condition as text: unlike the condition itself, it tells ``1`` from ``true``."""
+    return condition.model_dump_json(by_alias=True, exclude_none=True)
+
+
+@lru_cache(maxsize=4_096)
+def _implies(one: str, other: str) -> bool:
+    try:
+        return _first(*(Condition.model_validate_json(each, strict=True) for each in (one, other))) is None
+    except _Open:
+        return one == other
 
 
 def possible(condition: Condition) -> bool:

@@ -6,13 +6,15 @@ This looks at the policy alone; whether people, contacts and schedules can keep 
 
 from __future__ import annotations
 
-from tocsin.policy import check_guide, check_paging, check_rules, check_words
+from tocsin.policy import check_guide, check_paging, check_plans, check_rules, check_words
 from tocsin.policy.finding import ERROR, WARNING, Finding, Places, Week
 from tocsin.policy.model import Policy
 
 __all__ = ["ERROR", "WARNING", "Finding", "Places", "check"]
 
-CHECKS = (*check_paging.CHECKS, *check_guide.CHECKS, *check_words.CHECKS, *check_rules.CHECKS)
+CHECKS = (
+    *check_paging.CHECKS, *check_guide.CHECKS, *check_words.CHECKS, *check_plans.CHECKS, *check_rules.CHECKS,
+)  # fmt: skip
 
 
 def check(policy: Policy) -> list[Finding]:

@@ -162,6 +162,7 @@ def customers(policy: Policy, week: Week) -> Iterator[Finding]:
         (f"{where}.severities", mail.severities), ("outside.in_app.banner", policy.outside.in_app.banner),
         ("outside.in_app.modal", policy.outside.in_app.modal),
         *((f"outside.parties.{name}.severities", party.severities) for name, party in policy.outside.parties.items()),
+        *_planned(policy),
     ):  # fmt: skip
         for severe, mild in pairwise(SEVERITIES):
             if mild in named and severe not in named:
@@ -175,6 +176,13 @@ def customers(policy: Policy, week: Week) -> Iterator[Finding]:
             "modal_without_banner", WARNING, "outside.in_app.modal",
             f"a {extra[0]} interrupts customers with a modal and then leaves no banner: add it to banner", "outside.in_app.banner",
         )  # fmt: skip
+
+
+def _planned(policy: Policy) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if policy.recovery is not None:
+        yield "recovery.severities", policy.recovery.severities
+    for name, plan in (policy.continuity.plans if policy.continuity else {}).items():
+        yield f"continuity.plans.{name}.severities", plan.severities
 
 
 def told_at_open(policy: Policy, week: Week) -> Iterator[Finding]:

@@ -271,7 +271,9 @@ def commander(policy: Policy, week: Week) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-OWNERS = {"respond": "incident_commander", "resolve": "incident_commander", "update": "communication_lead"}
+OWNERS = {
+    "respond": "incident_commander", "resolve": "incident_commander", "update": "communication_lead", "validation": "technical_lead",
+}  # fmt: skip
 """who owes what is chased"""
 
 
@@ -283,13 +285,15 @@ def chasing(policy: Policy, week: Week) -> Iterator[Finding]:
         yield from _reminders(
             week, key, terms, {where: lengths[duty][where] for duty in rules for where in lengths[duty]}
         )
-        owner = policy.governance.owner if key == "policy_review" else OWNERS.get(key, "")
+        owner = _owner(policy, key)
         if owner and terms.escalate_to == owner:
             yield Finding(
                 "escalates_to_its_owner", WARNING, f"chasing.{key}.escalate_to",
                 f"a missed {words(key)} goes to the {words(owner)}, who owes it: name somebody else",
             )  # fmt: skip
-    for duty in ("respond", "resolve", "update", "post_mortem", "action"):
+    for duty in (
+        "respond", "resolve", "update", "validation", "continuity", "post_mortem", "action", "action_verification",
+    ):  # fmt: skip
         effective = policy.chase(duty)
         where = f"chasing.{duty if duty in policy.chasing else 'default'}"
         if effective.chase_every is None:
@@ -302,6 +306,21 @@ def chasing(policy: Policy, week: Week) -> Iterator[Finding]:
                 "never_escalated", WARNING, where,
                 f"a missed {words(duty)} never goes to somebody else: give escalate_after and escalate_to",
             )  # fmt: skip
+
+
+def _owner(policy: Policy, duty: str) -> str:
+    """Who owes all duties of that kind; empty where they are owed by several."""
+    several: set[str] = set()
+    match duty:
+        case "policy_review":
+            return policy.governance.owner
+        case "action_verification":
+            return policy.actions.verified_by
+        case "continuity" if policy.continuity:
+            several = {one.through for one in policy.continuity.hearing.values()}
+        case "message":
+            several = {one.through for one in policy.outside.parties.values() if one.within is not None}
+    return several.pop() if len(several) == 1 else OWNERS.get(duty, "")
 
 
 def _lengths(policy: Policy) -> Mapping[str, Mapping[str, Duration]]:
@@ -329,6 +348,10 @@ def _lengths(policy: Policy) -> Mapping[str, Mapping[str, Duration]]:
     for name, party in policy.outside.parties.items():
         if party.within is not None:
             found["message"][f"outside.parties.{name}.within"] = party.within
+    found["action_verification"]["actions.verified_within"] = policy.actions.verified_within
+    for audience, one in (policy.continuity.hearing if policy.continuity else {}).items():
+        found["continuity"][f"continuity.hearing.{audience}.within"] = one.within
+        found["continuity"][f"continuity.hearing.{audience}.every"] = one.every
     found["policy_review"]["governance.review_every"] = policy.governance.review_every
     return found
 

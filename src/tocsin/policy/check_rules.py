@@ -1,10 +1,11 @@
-"""Severity rules: those that contradict each other, never decide or never fire."""
+"""Severity rules: those that contradict each other, never decide or never fire, and the types that they say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from tocsin.policy.cells import equivalent, implies, possible
+from tocsin.policy.conditions import Condition, asked
 from tocsin.policy.finding import ERROR, WARNING, Check, Finding, Week
 from tocsin.policy.model import SEVERITIES, Policy, Rule
 
@@ -20,12 +21,12 @@ def rules(policy: Policy, week: Week) -> Iterator[Finding]:
             )  # fmt: skip
             continue
         for at, other in enumerate(policy.rules):
-            if at == index or not fires[at] or not implies(rule.when, other.when):
+            wins = _wins(other, at, rule, index)
+            # where both say the same, that is said once, at the later of the two
+            if at == index or not fires[at] or not (wins or at < index) or not implies(rule.when, other.when):
                 continue
             same = equivalent(rule.when, other.when)
-            if same and at > index:
-                continue  # said once, at the later of the two
-            if same or _wins(other, at, rule, index):
+            if (same and at < index) or (wins and not same):
                 yield _idle(rule, index, other, at, same=same)
                 break
 
@@ -59,4 +60,62 @@ def proposed(policy: Policy, week: Week) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-CHECKS: tuple[Check, ...] = (rules, proposed)
+def types(policy: Policy, week: Week) -> Iterator[Finding]:
+    """The type that a rule says can count, and what is for few is not opened to all."""
+    for index, rule in enumerate(policy.rules):
+        if rule.type:
+            yield from _said_otherwise(policy, rule, index)
+        yield from _in_the_open(policy, rule, index)
+
+
+def _said_otherwise(policy: Policy, rule: Rule, index: int) -> Iterator[Finding]:
+    if not possible(rule.when):
+        return
+    others = tuple(kind for kind in policy.types if kind != rule.type)
+    said = ""
+    if others and implies(rule.when, asked(fact="type", one_of=others)):
+        said = "say another type"
+    elif "security" in others and implies(rule.when, asked(fact="security", equals=True)):
+        said = "say that it is a matter of security"
+    if said:
+        yield Finding(
+            "type_never_counts", ERROR, f"rules.{index}.type",
+            f"the rule {rule.name!r} makes it an incident of type {rule.type}, but fires only where the facts {said}, and they count first: "
+            "take type out, or ask something else",
+            f"rules.{index}.when",
+        )  # fmt: skip
+
+
+def _in_the_open(policy: Policy, rule: Rule, index: int) -> Iterator[Finding]:
+    """A breach is recognised by facts that name no type: some rule must say it."""
+    closed = {name for name, terms in policy.types.items() if terms.restricted}
+    if not closed or rule.type in closed:
+        return
+    telling = {("data_exposed", "true")} | {
+        ("subtype", one) for name in closed for one in policy.types[name].subtypes
+    }
+    for fact, value in sorted(_wanted(rule.when) & telling):
+        question = asked(fact=fact, equals=True if fact == "data_exposed" else value)
+        if not any(other.type in closed and implies(question, other.when) for other in policy.rules):
+            kind = next(
+                (name for name in sorted(closed) if value in policy.types[name].subtypes), sorted(closed)[0]
+            )
+            yield Finding(
+                "opens_in_the_open", ERROR, f"rules.{index}",
+                f"the rule {rule.name!r} asks for {fact}: {value}, but says no type, so everybody could read the incident: add "
+                f"type: {kind}",
+                f"types.{kind}.restricted",
+            )  # fmt: skip
+            return
+
+
+def _wanted(condition: Condition) -> set[tuple[str, str]]:
+    """(fact, value) that a condition asks for; what it excludes does not count."""
+    found = {pair for part in (*(condition.all or ()), *(condition.any or ())) for pair in _wanted(part)}
+    if condition.fact is not None:
+        values = [*(condition.one_of or ()), *([] if condition.equals is None else [condition.equals])]
+        found |= {(condition.fact, str(value).casefold()) for value in values}
+    return found
+
+
+CHECKS: tuple[Check, ...] = (rules, proposed, types)

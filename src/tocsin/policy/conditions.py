@@ -101,6 +101,11 @@ class Condition(Terms):
         return self
 
 
+def asked(**parts: object) -> Condition:
+    """A condition made in the program: ``asked(fact="state", equals="down")``, ``asked(all=(one, other))``."""
+    return Condition.model_validate(parts)
+
+
 COMPARISONS = ("equals", "one_of", "matches", "above", "at_least", "below")
 
 

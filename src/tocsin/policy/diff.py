@@ -19,7 +19,7 @@ from tocsin.policy.diff_time import example, working_time
 from tocsin.policy.diff_words import messages, words_alone
 from tocsin.policy.load import canonical
 from tocsin.policy.model import SEVERITIES, Policy
-from tocsin.policy.saying import after, listed, owed, target, within
+from tocsin.policy.saying import after, every, listed, owed, target, within
 
 CLOCKS, WHO, TOLD, CHASED, TIME, RULES = (
     "Clocks", "Paging", "Telling", "Chasing", "Working time", "Severity rules",
@@ -95,7 +95,8 @@ def _clock(one: Clocks, other: Clocks) -> Iterator[str]:
     for key, text in _PROMISES.items():
         before, now = getattr(one, key), getattr(other, key)
         if before != now:
-            yield f"{text.format(now.said)} instead of {before.said}"
+            said = now.said.removeprefix("1 ") if key == "update" else now.said
+            yield f"{text.format(said)} instead of {before.said}"
     if one.unsure != other.unsure:
         before, now = (each.unsure[0] if each.unsure else each.acknowledge for each in (one, other))
         if before != now or one.acknowledge == other.acknowledge:
@@ -203,7 +204,7 @@ def _chain_said(chain: Paging, policy: Policy) -> str:
 
 
 def _every(duration: Duration | None) -> str:
-    return f"every {duration.said}" if duration else "never"
+    return every(duration) if duration else "never"
 
 
 def _telling(old: Policy, new: Policy) -> Iterator[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tocsin.policy import behaviour
-from tocsin.policy.behaviour import Kind
+from tocsin.policy.behaviour import Kind, Party
 from tocsin.policy.calendar import Duration
+from tocsin.policy.diff_plans import continuity, recovery
 from tocsin.policy.model import SEVERITIES, Policy
-from tocsin.policy.saying import listed, target, words
+from tocsin.policy.saying import compared, every, listed, target, which, words
 
 Say = Callable[[Policy, Policy], Iterable[str]]
 
@@ -17,7 +18,8 @@ def rest() -> tuple[tuple[str, Say], ...]:
     """(group, what to say about it)."""
     return (
         ("Alerts", _alerts), ("Types of incident", _types), ("Ending", _gates), ("Roles and channels", _roles), ("Outside", _outside),
-        ("Post-mortem and actions", _afterwards), ("Governance", _governance),
+        ("Recovery", recovery), ("Business continuity", continuity), ("Post-mortem and actions", _afterwards),
+        ("Governance", _governance),
     )  # fmt: skip
 
 
@@ -35,18 +37,6 @@ def _figure(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _sets(
-    text: str, before: Iterable[str], now: Iterable[str], shown: Callable[[str], str] = str
-) -> Iterator[str]:
-    """A sentence where two sets differ, with both. ``shown``: how to say a member."""
-    old, new = (frozenset(members) for members in (before, now))
-    if old != new:
-        first, second = (
-            listed([shown(one) for one in sorted(members)]) or "nothing" for members in (old, new)
-        )
-        yield f"{text} {second} instead of {first}"
-
-
 def _alerts(old: Policy, new: Policy) -> Iterator[str]:
     yield from _figures(old.alerts, new.alerts, {
         "expire_after": "an alert that names no end of its own expires after {}",
@@ -59,7 +49,7 @@ def _alerts(old: Policy, new: Policy) -> Iterator[str]:
         "clear_for": "an incident ends by itself after its alerts stayed clear for {}",
         "reopen_within": "one that ended by itself is reopened within {}",
     })  # fmt: skip
-    yield from _sets(
+    yield from compared(
         "incidents that somebody works on may end by themselves for",
         old.self_resolve.severities,
         new.self_resolve.severities,
@@ -81,13 +71,13 @@ def _types(old: Policy, new: Policy) -> Iterator[str]:
 
 
 def _type(name: str, one: Kind, other: Kind) -> Iterator[str]:
-    yield from _sets(f"{name} incidents are of the kinds", one.subtypes, other.subtypes)
+    yield from compared(f"{name} incidents are of the kinds", one.subtypes, other.subtypes)
     if one.judged_by != other.judged_by:
         yield f"{name} incidents are judged by {words(other.judged_by)} instead of {words(one.judged_by)}"
     if one.restricted != other.restricted:
         yield f"{name} incidents {'open visible to their members alone' if other.restricted else 'are visible to everybody'}"
     else:
-        yield from _sets(f"{name} incidents are visible to", one.members, other.members)
+        yield from compared(f"{name} incidents are visible to", one.members, other.members)
     if one.self_resolves != other.self_resolves:
         yield f"{name} incidents {'may end' if other.self_resolves else 'never end'} by themselves"
 
@@ -105,7 +95,7 @@ _VALIDATED = {
 
 def _gates(old: Policy, new: Policy) -> Iterator[str]:
     """What a post-mortem and validation are owed for, by severity and type together."""
-    kinds = ("", *(name for name in new.types if name in old.types))
+    kinds = [name for name in new.types if name in old.types]
     for name in SEVERITIES:
         owed, gates = ({kind: policy.post_mortem_for(name, kind) for kind in kinds} for policy in (old, new))
         yield from _gate(name, owed, gates, _POST_MORTEM)
@@ -116,18 +106,15 @@ def _gates(old: Policy, new: Policy) -> Iterator[str]:
 def _gate(
     severity: str, before: Mapping[str, str], now: Mapping[str, str], said: Mapping[str, tuple[str, str]]
 ) -> Iterator[str]:
-    """A sentence for each change, with the types that it is for; the empty one stands for those without rules of their own."""
+    """A sentence for each change, with the types that it is for."""
     changed: dict[tuple[str, str], list[str]] = {}
     for kind in before:
         if before[kind] != now[kind]:
             changed.setdefault((before[kind], now[kind]), []).append(kind)
     for (one, other), kinds in changed.items():
-        which = (
-            f"a {severity}"
-            if "" in kinds
-            else f"a {severity} of type {listed([words(kind) for kind in kinds], 'or')}"
-        )
-        yield f"{which} {said[other][0]}; until now, {said[one][1]}"
+        concerned = [kind for kind in now if now[kind] == other]
+        whose = which(severity, concerned if len(concerned) == len(now) else kinds, now)
+        yield f"{whose} {said[other][0]}; until now, {said[one][1]}"
 
 
 def _roles(old: Policy, new: Policy) -> Iterator[str]:
@@ -140,7 +127,7 @@ def _roles(old: Policy, new: Policy) -> Iterator[str]:
         if before.standby != role.standby:
             now = target(role.standby, new, old) if role.standby else "nobody"
             yield f"{now} stands by for the {words(name)}"
-        yield from _sets(
+        yield from compared(
             f"the {words(name)} may escalate to",
             before.may_escalate_to,
             role.may_escalate_to,
@@ -155,25 +142,27 @@ def _roles(old: Policy, new: Policy) -> Iterator[str]:
             yield f"responses {'take place' if other.primary else 'no longer take place'} in the channel {words(name)}"
         if one.restricted != other.restricted:
             yield f"the channel {words(name)} is {'for members alone' if other.restricted else 'open to everybody'}"
-        yield from _sets(f"the channel {words(name)} is used for", one.for_types, other.for_types)
+        yield from compared(f"the channel {words(name)} is used for", one.for_types, other.for_types)
 
 
 def _outside(old: Policy, new: Policy) -> Iterator[str]:
     before, now = old.outside, new.outside
-    yield from _sets("the status page shows", before.components, now.components)
+    yield from compared("the status page shows", before.components, now.components)
     one, other = before.customer_mail, now.customer_mail
-    yield from _sets("customers are mailed for", one.severities, other.severities)
+    yield from compared("customers are mailed for", one.severities, other.severities)
     if one.severities and other.severities and one.above_percent_of_users != other.above_percent_of_users:
         yield f"customers are mailed above {other.above_percent_of_users:g} % of users instead of {one.above_percent_of_users:g} %"
-    yield from _sets("whatever their share, those hit are mailed for", one.at_any_share, other.at_any_share)
+    yield from compared(
+        "whatever their share, those hit are mailed for", one.at_any_share, other.at_any_share
+    )
     if one.major_changes_only != other.major_changes_only:
         yield (
             "customers hear of major changes alone"
             if other.major_changes_only
             else "customers get every update"
         )
-    yield from _sets("the application shows a banner for", before.in_app.banner, now.in_app.banner)
-    yield from _sets("the application interrupts with a modal for", before.in_app.modal, now.in_app.modal)
+    yield from compared("the application shows a banner for", before.in_app.banner, now.in_app.banner)
+    yield from compared("the application interrupts with a modal for", before.in_app.modal, now.in_app.modal)
     if before.in_app.degraded_message != now.in_app.degraded_message:
         yield f"the application {'says' if now.in_app.degraded_message else 'no longer says'} that something is degraded"
     yield from _parties(old, new)
@@ -195,18 +184,32 @@ def _parties(old: Policy, new: Policy) -> Iterator[str]:
         if one is None or other is None:
             yield f"the {name} are {'told too' if one is None else 'no longer told'}"
             continue
-        yield from _sets(f"the {name} are told of", one[0], other[0])
+        yield from compared(f"the {name} are told of", one.severities, other.severities)
         if frozenset(old.outside.parties[name].types) != frozenset(new.outside.parties[name].types):
-            yield from _sets(f"the {name} are told of incidents of type", one[1], other[1])
-        if one[2] != other[2]:
-            yield f"the {name} hear through {target(other[2], new, old)} instead of {target(one[2], old, new)}"
-        if one[3] != other[3]:
+            yield from compared(f"the {name} are told of incidents of type", one.types, other.types)
+        if one.through != other.through:
+            yield f"the {name} hear through {target(other.through, new, old)} instead of {target(one.through, old, new)}"
+        if one.within != other.within:
             owed = (
-                f"are owed a message within {other[3].said}"
-                if other[3]
+                f"are owed a message within {other.within.said}"
+                if other.within
                 else "are told on proposal, owed nothing"
             )
-            yield f"the {name} {owed}{f' instead of {one[3].said}' if one[3] and other[3] else ''}"
+            yield f"the {name} {owed}{f' instead of {one.within.said}' if one.within and other.within else ''}"
+        yield from _major(name, one, other, old, new)
+
+
+def _major(name: str, one: Party, other: Party, old: Policy, new: Policy) -> Iterator[str]:
+    if (one.major is None) != (other.major is None):
+        yield f"the {name} are told of {'major incidents alone' if other.major else 'every such incident, major or not'}"
+    if one.major is None or other.major is None:
+        return
+    if one.major[0] != other.major[0]:
+        now, before = (policy.outside.major.above_percent_of_users for policy in (new, old))
+        yield f"an incident is major above {now:g} % of users instead of {before:g} %"
+    yield from compared(
+        "whatever the share, an incident is major that is", one.major[1], other.major[1], words
+    )
 
 
 def _afterwards(old: Policy, new: Policy) -> Iterator[str]:
@@ -223,18 +226,31 @@ def _afterwards(old: Policy, new: Policy) -> Iterator[str]:
         ("required", "the meeting needs"), ("required_when_users_saw", "when users saw it, the meeting needs"),
         ("optional", "the meeting is open to"),
     ):  # fmt: skip
-        yield from _sets(text, getattr(one, key), getattr(other, key), lambda who: target(who, new, old))
+        yield from compared(text, getattr(one, key), getattr(other, key), lambda who: target(who, new, old))
     if ("engineering_manager" in old.positions) != ("engineering_manager" in new.positions):
         held = (
             "the engineering manager" if "engineering_manager" in new.positions else "the incident commander"
         )
         yield f"the review of a post-mortem is owed by {held}"
-    for name in ("immediate", "short_term", "long_term"):
-        yield from _figures(old.actions.category(name), new.actions.category(name), {
-            "within": f"{words(name)} actions are due within {{}}", "status_every": f"{words(name)} actions report every {{}}",
-        })  # fmt: skip
+    for name in behaviour.CATEGORIES:
+        yield from _figures(
+            old.actions.category(name),
+            new.actions.category(name),
+            {"within": f"{words(name)} actions are due within {{}}"},
+        )
+        before, now = behaviour.status(old, name), behaviour.status(new, name)
+        if before != now and now is not None:
+            yield f"{words(name)} actions report {every(now)}{f' instead of {before.said}' if before else ''}"
+        elif before != now:
+            yield f"{words(name)} actions report no more: they are due before their status is"
+    first, second = old.actions.verified_by, new.actions.verified_by
+    if first != second:
+        yield f"a finished action is verified by {target(second, new, old)} instead of {target(first, old, new)}"
+    yield from _figures(
+        old.actions, new.actions, {"verified_within": "a finished action is verified within {}"}
+    )
     for name in ("technical", "process", "external"):
-        yield from _sets(f"{name} causes are", getattr(old.causes, name), getattr(new.causes, name))
+        yield from compared(f"{name} causes are", getattr(old.causes, name), getattr(new.causes, name))
 
 
 def _governance(old: Policy, new: Policy) -> Iterator[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
+from tocsin.policy.behaviour import decides, said_type, together
 from tocsin.policy.cells import difference, equivalent, possible, sample
 from tocsin.policy.model import Policy, Rule
+from tocsin.policy.saying import words
 from tocsin.policy.severity import UNRULED
 
 
@@ -17,13 +20,36 @@ def rules(old: Policy, new: Policy) -> Iterator[str]:
             yield f"the rule {now.name!r} proposes {now.severity} instead of {before.severity}"
         if not equivalent(before.when, now.when):
             yield from _reach(before, now)
+        one, other = said_type(old, before), said_type(new, now)
+        if one != other:
+            instead = f" instead of {words(one)}" if one and other else ""
+            yield (
+                f"the rule {now.name!r} makes it an incident of type {words(other)}{instead}"
+                if other
+                else f"the rule {now.name!r} no longer makes it an incident of type {words(one)}"
+            )
+    yield from _first(old, new, pairs)
     for rule in gone:
         yield (
             f"the rule {rule.name!r} ({rule.severity}) is gone: what no other rule recognises ({sample(rule.when)}, for example) is a "
             f"{UNRULED} that no rule explains"
         )
     for rule in added:
-        yield f"the rule {rule.name!r} is new: it proposes {rule.severity}, for example for {sample(rule.when)}"
+        kind = said_type(new, rule)
+        also = f" of type {words(kind)}" if kind else ""
+        yield f"the rule {rule.name!r} is new: it proposes {rule.severity}{also}, for example for {sample(rule.when)}"
+
+
+def _first(old: Policy, new: Policy, pairs: list[tuple[Rule, Rule]]) -> Iterator[str]:
+    """Rules of one severity that say different types: where both fire, the first in the file decides."""
+    typed = [pair for pair in pairs if said_type(old, pair[0]) and said_type(new, pair[1])]
+    for (before, now), (beside, other) in combinations(typed, 2):
+        if now.type == other.type or now.severity != other.severity or before.severity != beside.severity:
+            continue
+        was, is_now = decides(old, before) < decides(old, beside), decides(new, now) < decides(new, other)
+        if was != is_now and together(now, other):
+            first, second = (now, other) if is_now else (other, now)
+            yield f"where the rules {first.name!r} and {second.name!r} both match, the first of them says the type"
 
 
 def _reach(before: Rule, now: Rule) -> Iterator[str]:

@@ -113,6 +113,13 @@ def _texts(policy: Policy) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, component in policy.outside.components.items():
         yield from _part("components", {"name": component.name, "description": component.description}, name)
     yield from _part("parties", {name: party.name for name, party in policy.outside.parties.items()})
+    if policy.continuity is not None:
+        yield from _part(
+            "continuity", {name: plan.name for name, plan in policy.continuity.plans.items()}, "plans"
+        )
+        yield from _part(
+            "continuity", {name: one.name for name, one in policy.continuity.hearing.items()}, "hearing"
+        )
     yield from _part("blanks", {name: blank.meaning for name, blank in policy.blanks.items()})
     for name in ("immediate", "short_term", "long_term"):
         action = policy.actions.category(name)

@@ -8,7 +8,7 @@ import msgspec
 
 from tocsin.kernel.clock import DAY, HOUR, Instant, parse_instant
 from tocsin.policy.calendar import Duration
-from tocsin.policy.load import Document
+from tocsin.policy.load import read_document
 from tocsin.policy.model import Policy
 
 ERROR, WARNING = "error", "warning"
@@ -69,17 +69,22 @@ class Places:
 
     def __init__(self, text: str, filename: str) -> None:
         self.filename = filename
-        self._document = Document(text, filename)
+        self._document = read_document(text, filename)
 
     def line(self, where: str) -> int:
         """The line of a place, or of the nearest part around it that is written."""
         steps = [int(step) if step.isdigit() else step for step in where.split(".")] if where else []
         return int(self._document.where(steps).rpartition(":")[2])
 
-    def shown(self, finding: Finding) -> str:
-        """``policy.yaml:12``, or ``policy.yaml:12 and :30`` where two places contradict each other."""
-        first = f"{self.filename}:{self.line(finding.where)}"
-        return f"{first} and :{self.line(finding.also)}" if finding.also else first
+    def said(self, finding: Finding) -> str:
+        """``policy.yaml:12: error: what is wrong``, a form that editors and build tools follow to the line.
+
+        Another place that it contradicts stands at the end of the sentence: ``(see also line 30)``.
+        """
+        line = self.line(finding.where)
+        also = self.line(finding.also) if finding.also else line
+        see = f" (see also line {also})" if also != line else ""
+        return f"{self.filename}:{line}: {finding.severity}: {finding.sentence}{see}"
 
 
 def words(name: str) -> str:

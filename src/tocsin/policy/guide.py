@@ -15,13 +15,27 @@ from jinja2 import Environment, StrictUndefined, Template, pass_context
 from jinja2.runtime import Context
 from markdown_it import MarkdownIt
 
-from tocsin.policy.calendar import WEEKDAYS, Duration
+from tocsin.policy.calendar import WEEKDAYS
 from tocsin.policy.conditions import Condition
 from tocsin.policy.model import SEVERITIES, CalendarTerms, Channel, Chase, IncidentType, Policy, Wording
-from tocsin.policy.saying import after, listed, target, words
+from tocsin.policy.plans import Continuity, Recovery
+from tocsin.policy.saying import after, every, listed, owed, target, way, words
 from tocsin.policy.severity import UNRULED
 
 TEMPLATE, STYLE = "guide.md", "guide.css"
+PHASES = {
+    "stop_damage": "Stop the damage", "restore_basics": "Restore basic function", "data_recovery": "Recover data",
+    "service_recovery": "Bring services back", "validation": "Validate",
+}  # fmt: skip
+STRANDS = {
+    "fallback": "another way", "manual": "by hand", "communication": "telling people",
+    "reconciliation": "setting straight afterwards",
+}  # fmt: skip
+JUDGED = {
+    "uptime_percent": "uptime, in per cent", "response_time_percentiles": "percentiles of the response time",
+    "time_to_containment": "time to containment", "data_recovered_percent": "data recovered, in per cent",
+    "integration_availability": "availability of the integration",
+}  # fmt: skip
 STEPS = ("timeline", "root_cause", "meeting_booked", "meeting_held", "draft", "review", "publication")
 
 
@@ -42,6 +56,10 @@ def guide_markdown(policy: Policy, in_force: str = "") -> str:
             for name in ("first_notice", "progress_update", "resolution_notice")
         ],
         steps=STEPS,
+        phases=PHASES.items(),
+        strands=STRANDS,
+        first_type=next(iter(policy.types)),
+        chased=sorted(policy.chasing.items(), key=lambda pair: pair[0] == "default"),
         actions=[policy.actions.immediate, policy.actions.short_term, policy.actions.long_term],
     )
     return spaced(text)
@@ -128,6 +146,14 @@ def _template() -> Template:
         "people": people,
         "roles": roles,
         "plain": words,
+        "owed": owed,
+        "way": way,
+        "ways": lambda names: escaped(listed([way(name) for name in names], "or")),
+        "judged": lambda name: JUDGED[name],
+        "subtypes": subtypes,
+        "incidents": incidents,
+        "recovered": recovered,
+        "begins": begins,
         "plains": lambda names: listed([words(name) for name in names]),
         "listed": lambda parts: listed([str(part) for part in parts]),
         "capital": lambda text: text[:1].upper() + text[1:],
@@ -164,11 +190,6 @@ def people(context: Context, names: Iterable[str]) -> str:
 def roles(context: Context, names: Iterable[str]) -> str:
     """Several roles or positions."""
     return escaped(listed([target(name, context["policy"], role=True) for name in names]))
-
-
-def every(duration: Duration) -> str:
-    """``every hour``, ``every 15 minutes``."""
-    return f"every {duration.said.removeprefix('1 ')}"
 
 
 def escaped(text: str) -> str:
@@ -237,8 +258,44 @@ def reminders(chase: Chase) -> str:
     """When somebody is reminded before it is due."""
     percents = listed([f"{percent} %" for percent in chase.remind_at_percent])
     parts = [f"after {percents} of the time"] if percents else []
-    parts += [f"{before.said} before" for before in chase.remind_before]
+    before = listed([one.said for one in chase.remind_before])
+    parts += [f"{before} before it is due"] if before else []
     return listed(parts) or "not"
+
+
+@pass_context
+def subtypes(context: Context, names: Iterable[str], last: str = "and") -> str:
+    """Kinds of incident as the policy calls them."""
+    known = {key: text for kind in context["policy"].types.values() for key, text in kind.subtypes.items()}
+    return escaped(listed([known.get(name) or words(name) for name in names], last))
+
+
+def incidents(types: Iterable[str]) -> str:
+    """Which incidents a step is for."""
+    named = listed([words(one) for one in types])
+    return escaped(f"{named} incidents" if named else "every incident")
+
+
+def recovered(terms: Recovery) -> str:
+    """Which incidents get the plan of recovery."""
+    kinds = listed([words(kind) for kind in terms.types])
+    parts = [f"{listed(terms.severities)} incidents"] if terms.severities else []
+    parts += [f"{kinds} incidents of any severity"] if kinds else []
+    return escaped(", and ".join(parts) or "no incidents")
+
+
+@pass_context
+def begins(context: Context, plan: Continuity) -> str:
+    """What begins a plan of continuity."""
+    if not plan.severities:
+        return "It never begins: it is for no severity."
+    policy: Policy = context["policy"]
+    names = [policy.outside.components[policy.component(one)].name for one in plan.components]
+    hit = [f"a service of the component {listed(names, 'or')}"] if names else []
+    hit += [listed(plan.services, "or")] if plan.services else []
+    parts = [f"touches {' or '.join(hit)}"] if hit else []
+    parts += [f"is of the kind {subtypes(context, plan.subtypes, 'or')}"] if plan.subtypes else []
+    return f"It begins when a {listed(plan.severities, 'or')} incident {escaped(', or '.join(parts))}."
 
 
 @pass_context
@@ -259,7 +316,7 @@ def rules_of_type(context: Context, kind: IncidentType) -> str:
 
 def rules_of_channel(channel: Channel) -> str:
     """What is special about a channel."""
-    parts = ["where the response takes place"] if channel.primary else []
+    parts = ["the primary one"] if channel.primary else []
     parts += (
         [f"for {listed([words(kind) for kind in channel.for_types])} incidents"] if channel.for_types else []
     )

@@ -176,23 +176,34 @@ class Document:
         return text
 
 
+@lru_cache(maxsize=2)
+def read_document(text: str, filename: str) -> Document:
+    """The file, read once for its data and for the lines of what is found in it. Nobody changes what comes back."""
+    return Document(text, filename)
+
+
 def load_policy(text: str, filename: str = "policy.yaml") -> Policy:
     """The policy in ``text``. Raises :class:`UnusableMany`; each fault names ``filename:line`` and how to mend it."""
-    document = Document(text, filename)
-    if not isinstance(document.data, dict):
-        document.fault("the policy is empty: start from the one that `tocsin policy show` prints", ())
-        raise UnusableMany(document.faults)
+    document = read_document(text, filename)
+    faults = list(document.faults)
+
+    def fault(sentence: str, path: Path) -> None:
+        faults.append(Unusable(sentence, document.where(path)))
+
     policy: Policy | None = None
+    if not isinstance(document.data, dict):
+        fault("the policy is empty: start from the one that `tocsin policy show` prints", ())
+        raise UnusableMany(faults)
     try:
         policy = Policy.model_validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            document.fault(_sentence(detail), _path(detail))
+            fault(_sentence(detail), _path(detail))
     else:
         for path, sentence in references(policy):
-            document.fault(sentence, path)
-    if policy is None or document.faults:
-        raise UnusableMany(sorted(document.faults, key=_line))
+            fault(sentence, path)
+    if policy is None or faults:
+        raise UnusableMany(sorted(faults, key=_line))
     return policy
 
 
@@ -302,7 +313,7 @@ def _models_in(annotation: Any) -> Iterator[Any]:
 def locate(text: str, filename: str, where: str) -> str:
     """``file:line`` of a dotted place such as ``severities.P1.respond``, for findings of the checker."""
     steps = [int(step) if step.isdigit() else step for step in where.split(".")]
-    return Document(text, filename).where(steps)
+    return read_document(text, filename).where(steps)
 
 
 def canonical(policy: Policy) -> bytes:

@@ -545,6 +545,15 @@ class Policy(Terms):
         """The type of that name, or None."""
         return self.types.get(name)
 
+    def component(self, name: str) -> str:
+        """The key of the status page's component that ``name`` means, by key or by name; empty where there is none."""
+        wanted = name.strip().casefold()
+        by_name = next(
+            (key for key, one in self.outside.components.items() if one.name.casefold() == wanted), ""
+        )
+        plain = wanted.replace(" ", "_").replace("-", "_")
+        return by_name or (plain if plain in self.outside.components else "")
+
     def chase(self, duty: str) -> Chase:
         """How that kind of duty is chased; the ``default`` where the policy says nothing of its own."""
         return self.chasing.get(duty) or self.chasing["default"]

@@ -14,6 +14,8 @@ PHASES = ("stop_damage", "restore_basics", "data_recovery", "service_recovery", 
 """Recovery in its order: stop the damage, restore basic function, recover data, bring services back, validate."""
 STRANDS = ("fallback", "manual", "communication", "reconciliation")
 """What a step of continuity is: another way, by hand, telling people, setting things straight afterwards."""
+RECOVERY = "recovery"
+"""the name of the recovery plan among the plans of an incident"""
 MET_BY = (
     "status_page",
     "customer_mail",
@@ -48,11 +50,6 @@ class Recovery(Terms):
     types: tuple[Name, ...] = ()
     steps: tuple[RecoveryStep, ...] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _once(self) -> Recovery:
-        _each_once([step.id for step in self.steps])
-        return self
-
 
 class ContinuityStep(PlanStep):
     strand: Annotated[str, one_of("strand", STRANDS)]
@@ -73,8 +70,7 @@ class Continuity(Terms):
     steps: tuple[ContinuityStep, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _once(self) -> Continuity:
-        _each_once([step.id for step in self.steps])
+    def _begun(self) -> Continuity:
         if not (self.components or self.services or self.subtypes):
             raise ValueError("nothing begins this plan: name components, services or subtypes")
         return self
@@ -96,8 +92,10 @@ class BusinessContinuity(Terms):
     hearing: Mapping[Name, Hearing] = {}
     """audience → what it hears while any of the plans runs"""
 
-
-def _each_once(ids: list[str]) -> None:
-    twice = sorted({one for one in ids if ids.count(one) > 1})
-    if twice:
-        raise ValueError(f"two steps are called {twice[0]}: give one of them another id")
+    @model_validator(mode="after")
+    def _apart(self) -> BusinessContinuity:
+        if RECOVERY in self.plans:
+            raise ValueError(
+                f"a plan of continuity cannot be called {RECOVERY}, as the plan of recovery is: give it another name"
+            )
+        return self

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from tocsin.policy.conditions import Condition
 from tocsin.policy.model import FILLED_BLANKS, ROLES, Policy, Template
+from tocsin.policy.plans import PlanStep
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -18,6 +19,7 @@ def references(policy: Policy) -> Iterator[Fault]:
         yield ("default_calendar",), _unknown("calendar", policy.default_calendar, policy.calendars)
     yield from _targets(policy)
     yield from _kinds(policy)
+    yield from _plans(policy)
     yield from _blanks(policy)
     yield from _rules(policy)
 
@@ -91,25 +93,60 @@ def _planned(policy: Policy) -> Iterator[tuple[Path, str, bool]]:
             yield ("continuity", "hearing", audience, "through"), terms.through, True
 
 
+def _subtypes(policy: Policy) -> list[str]:
+    return sorted({subtype for terms in policy.types.values() for subtype in terms.subtypes})
+
+
 def _kinds(policy: Policy) -> Iterator[Fault]:
-    subtypes = {subtype for terms in policy.types.values() for subtype in terms.subtypes}
+    subtypes = _subtypes(policy)
     for place, subtype in enumerate(policy.outside.customer_mail.at_any_share):
         if subtype not in subtypes:
             yield (
                 ("outside", "customer_mail", "at_any_share", place),
-                _unknown("subtype", subtype, sorted(subtypes)),
+                _unknown("subtype", subtype, subtypes),
             )
     for place, subtype in enumerate(policy.outside.major.subtypes):
         if subtype not in subtypes:
-            yield ("outside", "major", "subtypes", place), _unknown("subtype", subtype, sorted(subtypes))
+            yield ("outside", "major", "subtypes", place), _unknown("subtype", subtype, subtypes)
     for name, party in policy.outside.parties.items():
-        for place, kind in enumerate(party.types):
-            if kind not in policy.types:
-                yield ("outside", "parties", name, "types", place), _unknown("type", kind, policy.types)
+        yield from _types(policy, party.types, ("outside", "parties", name, "types"))
     for name, channel in policy.channels.items():
-        for place, kind in enumerate(channel.for_types):
-            if kind not in policy.types:
-                yield ("channels", name, "for_types", place), _unknown("type", kind, policy.types)
+        yield from _types(policy, channel.for_types, ("channels", name, "for_types"))
+
+
+def _plans(policy: Policy) -> Iterator[Fault]:
+    """Types, subtypes and components that plans are for; steps that are called alike."""
+    if policy.recovery is not None:
+        yield from _types(policy, policy.recovery.types, ("recovery", "types"))
+        yield from _steps(policy, policy.recovery.steps, ("recovery", "steps"))
+    if policy.continuity is None:
+        return
+    subtypes = _subtypes(policy)
+    components = [*policy.outside.components, *(one.name for one in policy.outside.components.values())]
+    for name, plan in policy.continuity.plans.items():
+        base: Path = ("continuity", "plans", name)
+        for place, subtype in enumerate(plan.subtypes):
+            if subtype not in subtypes:
+                yield (*base, "subtypes", place), _unknown("subtype", subtype, subtypes)
+        for place, component in enumerate(plan.components):
+            if not policy.component(component):
+                yield (*base, "components", place), _unknown("component", component, components)
+        yield from _steps(policy, plan.steps, (*base, "steps"))
+
+
+def _steps(policy: Policy, steps: Iterable[PlanStep], path: Path) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for place, step in enumerate(steps):
+        if step.id in seen:
+            yield (*path, place, "id"), f"two steps are called {step.id}: give one of them another id"
+        seen.add(step.id)
+        yield from _types(policy, step.types, (*path, place, "types"))
+
+
+def _types(policy: Policy, kinds: Iterable[str], path: Path) -> Iterator[Fault]:
+    for place, kind in enumerate(kinds):
+        if kind not in policy.types:
+            yield (*path, place), _unknown("type", kind, policy.types)
 
 
 def _blanks(policy: Policy) -> Iterator[Fault]:

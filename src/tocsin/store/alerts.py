@@ -52,8 +52,9 @@ _PUT_CHANGE = upsert("changes", _CHANGE_COLUMNS, ["id"])
 
 
 def _alert(row: Row) -> AlertRow:
-    *values, restricted = row
-    return AlertRow(*values, restricted=bool(restricted))  # type: ignore[misc]
+    found = AlertRow(*row)
+    found.restricted = bool(found.restricted)  # SQLite has numbers for truth
+    return found
 
 
 class AlertReading:

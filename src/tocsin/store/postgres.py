@@ -149,7 +149,7 @@ class PostgresSession:
     def lock_positions(self) -> None:
         self.rows(_LOCK, {"lock": APPEND_LOCK})
 
-    def secure_delete(self, on: bool) -> None:
+    def forget(self) -> None:
         """Nothing to do: VACUUM takes what was dropped; PostgreSQL offers no more."""
 
     def _execute(self, statement: Statement, params: Params) -> Any:

@@ -89,8 +89,8 @@ class Session(Protocol):
         """Makes the positions given from here to the end of the transaction follow all those given before."""
         ...
 
-    def secure_delete(self, on: bool) -> None:
-        """Overwrites what is dropped with zeros where the database would leave it in its file."""
+    def forget(self) -> None:
+        """From here on what is dropped is overwritten, where the database would leave it in its file."""
         ...
 
 

@@ -121,8 +121,13 @@ class SqliteSession:
     def lock_positions(self) -> None:
         """Nothing to do: the one writer gives positions in the order of commits."""
 
-    def secure_delete(self, on: bool) -> None:
-        self.connection.execute(f"PRAGMA secure_delete = {'ON' if on else 'FAST'}").fetchall()
+    def forget(self) -> None:
+        # for as long as this process lives: redactions are rare, and the unit of work has more to write over
+        self.connection.execute("PRAGMA secure_delete = ON").fetchall()
+        if driver.sqlite_version_info >= (3, 42):
+            self.connection.execute(
+                "INSERT INTO stream_words (stream_words, rank) VALUES ('secure-delete', 1)"
+            )
 
 
 class _Work:

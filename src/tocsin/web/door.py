@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -38,7 +39,7 @@ class Call:
 
     def came(self) -> Came:
         """What is worth keeping of it."""
-        return Came(self.body, kept_headers(self.request.headers), self.key)
+        return Came(self.body, partial(kept_headers, self.request.headers), self.key)
 
     async def read(self, limit: int) -> bytes:
         """The body; raises 413, 415, 408, or :class:`Busy`, before more of it is read than may be."""

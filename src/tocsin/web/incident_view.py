@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from tocsin.engine.chasing import owner_people
-from tocsin.engine.deciding import PROTECTED, VERBS, in_words
+from tocsin.engine.deciding import PROTECTED, VERBS
 from tocsin.engine.engine import Engine
 from tocsin.engine.promising import down_on_record
 from tocsin.incidents import facts as f
@@ -22,7 +22,7 @@ from tocsin.incidents.duty import Duty
 from tocsin.incidents.incident import Incident
 from tocsin.incidents.promises import GATES
 from tocsin.incidents.roles import proposals
-from tocsin.incidents.wording import duty_label, in_sentence, plain, post_label
+from tocsin.incidents.wording import asked_for, duty_label, in_sentence, plain, post_label
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import SYSTEM, Fact
 from tocsin.kernel.ports import Transaction
@@ -235,7 +235,7 @@ def wishes(
         allowed = may("note") if protected else may(verb)
         fields = one.fields | {"person": name(str(one.fields.get("person", "")))}
         found.append(
-            Wish(one.id, in_words(one.verb, fields), name(one.by), one.reason, one.at, one.by == person, allowed and one.by != person)
+            Wish(one.id, asked_for(one.verb, fields), name(one.by), one.reason, one.at, one.by == person, allowed and one.by != person)
         )  # fmt: skip
     return found
 

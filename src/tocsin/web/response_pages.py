@@ -23,7 +23,7 @@ from tocsin.incidents.incident import ALL_SEVERITIES, Incident
 from tocsin.incidents.moves import MOVES
 from tocsin.incidents.promises import LEARNING
 from tocsin.incidents.timeline import entries, for_people
-from tocsin.incidents.wording import STEPS, duty_label, post_label
+from tocsin.incidents.wording import IMPACT, STEPS, duty_label, post_label
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import NotFound, Refused, TocsinError
 from tocsin.kernel.facts import Fact
@@ -58,11 +58,6 @@ TABS = {
     "recovery": "Recovery",
     "post-mortem": "Post-mortem",
 }
-IMPACT = {
-    "users_affected_percent": "Users affected, in %", "users_affected": "Users affected, how many", "error_rate_percent": "Error rate, in %",
-    "latency_ms": "Latency, in ms", "data_lost": "Data lost, with its unit", "who": "Who notices, and what", "workaround": "Workaround",
-}  # fmt: skip
-"""field of the impact → its label"""
 PAGEABLE = (
     "secondary", "engineering_lead", "engineering_manager", "incident_commander", "cto", "architect",
 )  # fmt: skip
@@ -83,7 +78,7 @@ SAID = {
     "impact": "The impact is recorded.", "milestone": "The milestone is recorded.", "task_add": "The task is added.",
     "activate": "The response team is called.", "stand_up": "The stand-up is recorded.", "validate": "The check is recorded.",
     "send": "Recorded as sent.", "approve": "Approved; it can be sent now.", "pause_clock": "The clocks are paused.",
-    "ask": "Asked; whoever decides is told.", "resume_clock": "The clocks run again.", "rename": "It has its new title.",
+    "ask": "Asked; whoever decides is told.", "resume_clock": "The clocks run again.", "rename": "It has its new title.", "redact": "The words are gone; the chain still proves the rest.",
     "affect": "The services are added.", "attach_report": "The report is added.", "service_state": "The state is recorded.",
     "measure": "The figure is recorded.", "plan_step": "The step is recorded.", "restore_service": "Recorded.",
     "action_add": "The action item is made; its owner is told.",
