@@ -28,7 +28,7 @@ LINK_LIFE = 400 * DAY
 """upper bound of a link's record; whether it still serves is decided by its incidents"""
 LOOKED_THROUGH = 200
 """open incidents, the newest first, that are looked through for pages nobody answered, beside those of the last page"""
-LISTED = 200
+LISTED = 50
 """what a page lists beside the incidents that it is sent for, the most severe; the others are listed once these are taken"""
 
 
@@ -76,13 +76,14 @@ def link_lookup(token: str) -> str:
 
 def compose(
     tx: Transaction, rows: list[OutboxRow], directory: Directory, now: Instant, *, secret: bytes, public_url: str, token: str,
-    soon: Instant,
+    soon: Instant, seen: Seen | None = None,
 ) -> Composed:  # fmt: skip
     """Messages for leased rows; pages that are moot are withdrawn here.
 
-    A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity.
+    A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity. ``seen``:
+    incidents as they were read for earlier messages.
     """
-    composer = Composer(tx, directory, now, secret, public_url, soon)
+    composer = Composer(tx, directory, now, secret, public_url, soon, Seen() if seen is None else seen)
     done = Composed()
     together: dict[tuple[str, ...], list[OutboxRow]] = {}
     for row in rows:
@@ -112,13 +113,38 @@ def _compose_group(composer: Composer, group: list[OutboxRow], done: Composed) -
             _compose_group(composer, [row], done)
 
 
+class Seen:
+    """Incidents as they were read, by the version they had: a storm's pages list the same ones again and again.
+
+    They are looked at and never changed. Used inside transactions alone, so by one thread at a time of one process.
+    """
+
+    def __init__(self, most: int = 1_000) -> None:
+        self._most = most
+        self._known: dict[str, tuple[int, int, Incident]] = {}
+        self.left: set[tuple[str, str]] = set()
+        """(incident, person) of pages that were on their way once: that stays true"""
+
+    def read(self, reader: Reader, row: StreamRow) -> Incident:
+        """The incident of a row; raises where it cannot be read."""
+        known = self._known.get(row.stream.id)
+        if known is not None and known[:2] == (row.version, row.fold):
+            return known[2]
+        incident = read_incident(reader, row)
+        if len(self._known) >= self._most:
+            self._known.clear()
+            self.left.clear()
+        self._known[row.stream.id] = (row.version, row.fold, incident)
+        return incident
+
+
 class Composer:
     """Reads each incident once for all the messages of a step."""
 
     def __init__(
-        self, tx: Transaction, directory: Directory, now: Instant, secret: bytes, public_url: str, soon: Instant
+        self, tx: Transaction, directory: Directory, now: Instant, secret: bytes, public_url: str, soon: Instant, seen: Seen
     ) -> None:  # fmt: skip
-        self.tx, self.directory, self.now = tx, directory, now
+        self.tx, self.directory, self.now, self.seen = tx, directory, now, seen
         self.secret, self.public_url, self.soon = secret, public_url, soon
         self._loaded: dict[str, Incident | None] = {}
         self._open: list[Incident] | None = None
@@ -127,7 +153,7 @@ class Composer:
         """An incident, or None where there is none; raises where it cannot be read."""
         if id not in self._loaded:
             row = self.tx.stream(Stream("incident", id)) if id else None
-            self._loaded[id] = read_incident(self.tx, row) if row else None
+            self._loaded[id] = self.seen.read(self.tx, row) if row else None
         return self._loaded[id]
 
     def together(self, row: OutboxRow) -> tuple[str, ...] | None:
@@ -227,21 +253,23 @@ class Composer:
 
     def unanswered(self, person: str) -> list[Incident]:
         """Open incidents with an escalation that runs and has paged the person. One that cannot be read is left out."""
+        recent = self._all_open()
         body = self.tx.meta(listed_key(person))
-        before = [one for id in (decode(body, list[str]) if body else []) if (one := self._readable(id))]
-        known = {one.id for one in before}
-        others = [one for one in self._all_open() if one.id not in known and waits_for(one, person)]
-        return [
-            *(one for one in before if waits_for(one, person)),
-            *(one for one in others if self._has_left(one, person)),
-        ]
+        before = {id: one for id in (decode(body, list[str]) if body else []) if (one := self._readable(id))}
+        found = {one.id: one for one in (*before.values(), *recent) if waits_for(one, person)}
+        return [one for one in found.values() if one.id in before or self._has_left(one, person)]
 
     def _has_left(self, incident: Incident, person: str) -> bool:
         """Whether a page for it went to the person, or goes soon."""
-        return any(
-            row.recipient == person and row.effect == "page" and (row.state != "waiting" or row.not_before <= self.soon)
-            for row in self.tx.outbox_of(f"incident/{incident.id}")
-        )  # fmt: skip
+        if (incident.id, person) in self.seen.left:
+            return True
+        rows = [
+            row for row in self.tx.outbox_of(f"incident/{incident.id}") if row.recipient == person and row.effect == "page"
+        ]  # fmt: skip
+        if any(row.state != "waiting" for row in rows):
+            self.seen.left.add((incident.id, person))
+            return True
+        return any(row.not_before <= self.soon for row in rows)
 
     def _all_open(self) -> list[Incident]:
         if self._open is None:
@@ -251,10 +279,10 @@ class Composer:
 
     def _readable(self, id: str, row: StreamRow | None = None) -> Incident | None:
         if row is not None and id not in self._loaded:
-            found = readable(self.tx, row)
-            if found is not None:
-                self._loaded[id] = found
-            return found
+            try:
+                self._loaded[id] = self.seen.read(self.tx, row)
+            except Exception:  # noqa: BLE001  # lists show the others; its own timer says what is wrong with it
+                return None
         try:
             return self.incident(id)
         except Exception:  # noqa: BLE001  # its own timer says what is wrong with it

@@ -87,6 +87,7 @@ class Sending:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._seen = delivery.Seen()
 
     def step(self, limit: int) -> int:
         """Sends what is due, and answers how many rows were looked at."""
@@ -125,7 +126,7 @@ class Sending:
         ready = [row for row in rows if not self._held_back(tx, row, lease, now, every)]
         composed = delivery.compose(
             tx, ready, self.engine.directory(tx), now, secret=self.engine.secret, public_url=self.engine.public_url, token=lease,
-            soon=now + every,
+            soon=now + every, seen=self._seen,
         )  # fmt: skip
         for row, error in composed.faults:
             tx.retry_outbox(row.id, lease, now + SET_ASIDE, f"{type(error).__name__}: {error}"[:500])
