@@ -211,3 +211,29 @@ def test_the_number_of_a_merged_incident_leads_on_in_a_reply(world):
     world.do("anna", c.Merge("INC-1", "INC-2", "the same"))
     assert replies.answer(world.engine, Reply("sms", sender=NUMBER, text="ack 1")) == "You have INC-2."
     assert world.incident("INC-2").holder == world.person
+
+
+def test_a_pager_behind_tocsin_follows_what_becomes_of_its_alert(world):
+    """PagerDuty keeps a state of its own: what Tocsin has taken or ended must not stay open there, nor begin anew."""
+    pager = ConsoleChannel("pagerduty")
+    world.engine.channels["pagerduty"] = pager
+    known = world.engine.directory().people[world.person]
+    contacts = (Contact("pd", "pagerduty", "R" * 32, tested_at=1),)
+    world.engine.put_records([record_of(msgspec.structs.replace(known, contacts=contacts), world.clock.now())])
+
+    def seen():
+        return [(one.action, one.thread) for one in pager.messages]
+
+    world.alert()
+    world.run(SECOND)
+    incident = world.incident().id
+    assert seen() == [("trigger", incident)]
+    world.do(world.person, c.Acknowledge("INC-1"))
+    world.run(2 * SECOND)
+    assert seen()[1:] == [("acknowledge", incident)]
+    world.do(world.person, c.Move("INC-1", "resolve", "rolled back", override="checked by hand"))
+    world.run(2 * MINUTE)
+    assert {one for one in seen()[2:]} == {("resolve", incident)}
+    world.do(world.person, c.Move("INC-1", "reopen", "it is back"))
+    world.run(2 * SECOND)
+    assert seen()[-1] == ("trigger", incident)

@@ -28,6 +28,8 @@ LINK_LIFE = 400 * DAY
 """upper bound of a link's record; whether it still serves is decided by its incidents"""
 LOOKED_THROUGH = 200
 """open incidents, the newest first, that are looked through for pages nobody answered, beside those of the last page"""
+ACTIONS = {"acknowledged": "acknowledge", "ended": "resolve"}
+"""what a notice of that kind means to a receiver that keeps a state of its own"""
 LISTED = 50
 """what a page lists beside the incidents that it is sent for, the most severe; the others are listed once these are taken"""
 
@@ -160,7 +162,7 @@ class Composer:
         """What a row shares a message by; None where it is a page that nobody need answer any more."""
         body: dict[str, Any] = decode(row.payload)
         incident = self.incident(body.get("incident", ""))
-        if row.effect == "test" or incident is None:
+        if row.effect in ("test", "follow") or incident is None:
             return (row.id,)
         if row.effect == "page":
             run = incident.runs.get(body.get("run", ""))
@@ -177,6 +179,8 @@ class Composer:
         ]
         if not told or main.effect == "test":
             return Parcel(main, self._alone(main))
+        if main.effect == "follow":
+            return Parcel(main, self._follow(main, *told[0][1:]))
         message = self._page(main, pages, told) if pages else self._notice(main, told)
         return Parcel(main, message, [row for row in rows if row is not main])
 
@@ -231,7 +235,20 @@ class Composer:
         )
         thread = next(one.id for _, _, one in told if one.name == contexts[0].number)
         urgency = min(row.urgency for row, _, _ in told)
-        return self._message(main, words, main.effect, urgency, contexts, reason, thread, "")
+        message = self._message(main, words, main.effect, urgency, contexts, reason, thread, "")
+        about = {str(body.get("notice", "")).partition(":")[0] for _, body, _ in told}
+        if about <= set(ACTIONS) and len(about) == 1:
+            return msgspec.structs.replace(message, action=ACTIONS[about.pop()])
+        return message
+
+    def _follow(self, row: OutboxRow, body: dict[str, Any], incident: Incident) -> Message:
+        """What a receiver that keeps a state is told of a page it got: that somebody has it, or that it is over."""
+        context, action = self.context(incident), str(body["action"])
+        text = f"{context.head}: {'somebody has it' if action == 'acknowledge' else 'it is over'}"
+        return Message(
+            row.key, row.address, context.head, text, text, row.urgency, "follow", page_url=context.url, thread=incident.id, id=row.id,
+            action=action,
+        )  # fmt: skip
 
     def _as_notice(self, body: dict[str, Any], incident: Incident) -> texts.Notice:
         owed = str(body.get("notice", "")).startswith(OWED)

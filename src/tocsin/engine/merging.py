@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tocsin.engine import commands as c
 from tocsin.engine.access import Answer, answer, load, text_of
+from tocsin.engine.reactions import follow
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f
@@ -46,6 +47,7 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
         )
     work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
     work.withdraw(source)
+    follow(work, source, "resolve", work.new_id())
     if keys:
         work.tx.move_alerts(source.id, target.id)
     return answer(target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tocsin.catalogue.people import Contact
 from tocsin.engine.placing import note_change, restrict_alerts
 from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stands_down, watch_key
@@ -16,6 +18,8 @@ from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import OutboxRow
 from tocsin.notify.rules import next_contact, plan
 
+KEEP_STATE = ("pagerduty",)
+"""channels whose receivers keep a state of their own"""
 URGENCY = {"P1": 0, "P2": 1, "P3": 2, "P4": 3}
 
 
@@ -238,6 +242,24 @@ def message(
     )  # fmt: skip
 
 
+def follow(work: Work, incident: Incident, action: str, fact_id: str) -> None:
+    """Receivers that keep a state of their own hear what became of a page: ``acknowledge`` or ``resolve``."""
+    told: set[str] = set()
+    for row in work.tx.outbox_of(f"incident/{incident.id}"):
+        left = row.effect == "page" and row.state in ("done", "leased")
+        if not left or row.channel not in KEEP_STATE or row.address in told:
+            continue
+        told.add(row.address)
+        body = {"incident": incident.id, "fact": fact_id, "contact": "", "kind": "follow", "action": action}
+        work.send(
+            msgspec.structs.replace(
+                row, id=work.new_id(), key=f"{fact_id}:{action}:{row.recipient}:{row.channel}", effect="follow", tag=f"follow:{action}",
+                state="waiting", not_before=work.now, created_at=work.now, attempts=0, lease_token="", lease_until=0, last_error="", finished_at=0,
+                payload=encode(body),
+            )
+        )  # fmt: skip
+
+
 def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
     """Notices carry no acknowledge and go to quiet channels, except to those told of a P1 or P2."""
     for person_id in body.people:
@@ -328,6 +350,7 @@ def after_acknowledged(work: Work, incident: Incident, body: f.Acknowledged, fac
     kinds = {incident.runs[run_id].kind for run_id in body.runs}
     for run_id in body.runs:
         work.withdraw(incident, tag=run_id)
+    follow(work, incident, "acknowledge", fact_id)
     if kinds != {"commander"}:
         others = [person for person in incident.everybody_paged if person != body.person]
         if others:
@@ -478,6 +501,7 @@ def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id:
     work.withdraw(incident)
     if incident.status == "closed":
         return
+    follow(work, incident, "resolve", fact_id)
     told = incident.everybody_told
     if told:
         text = "false alarm, all clear" if incident.status == "false_alarm" else "resolved"
@@ -508,6 +532,8 @@ def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: st
     person = work.directory.people.get(body.person)
     if body.outcome not in ("failed", "gave_up", "delayed") or row is None or person is None:
         return
+    if body.kind == "follow":
+        return  # it wakes nobody; whoever was paged there hears from Tocsin itself
     run = incident.runs.get(body.run)
     if body.kind == "page" and (not incident.open or run is None or run.state != "running"):
         return
