@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -138,7 +139,12 @@ def build(settings: Settings, kind: str = "serve") -> Tocsin:
         )
     installation = open_installation(settings, migrate=True)
     store = installation.store
-    _own_database(store, settings.demo)
+    try:
+        _own_database(store, settings.demo)
+        own_key(store, installation.secret, settings.data)
+    except BaseException:
+        store.close()
+        raise
     phone = ConsoleChannel()
     engine = engine_of(installation, phone)
     watch = heartbeat = None
@@ -267,6 +273,26 @@ def key_file(folder: Path) -> bytes:
             "key file",
         )
     return secret
+
+
+KEY_MARK = "key"
+
+
+def own_key(store: Store, secret: bytes, folder: str, *, new: bool = False) -> None:
+    """Marks the database with a digest of its key; raises :class:`Refused` where it was marked with another. ``new``: takes this one.
+
+    With another key no integration's key would open anything, and links that are out would lead nowhere.
+    """
+    mark = hashlib.sha256(b"tocsin key " + secret).hexdigest()[:32].encode()
+    known = store.read(lambda r: r.meta(KEY_MARK))
+    if known is None or new:
+        store.write(lambda tx: tx.put_meta(KEY_MARK, mark))
+    elif bytes(known) != mark:
+        raise Refused(
+            f"{Path(folder) / 'tocsin.key'} is not the key that this database was begun with: integration keys, links and feeds "
+            "would not open. Put the right file back from the backup; if it is lost, take this one with tocsin migrate --new-key "
+            "and make the integrations' keys anew"
+        )
 
 
 def _own_database(store: Store, demo: bool) -> None:

@@ -15,7 +15,7 @@ from click.shell_completion import get_completion_class
 from rich.markup import escape
 from rich.table import Table
 
-from tocsin.app import Installation, engine_of, key_file, open_installation, sign_in_link
+from tocsin.app import Installation, engine_of, key_file, open_installation, own_key, sign_in_link
 from tocsin.cli_responder import as_json, write
 from tocsin.engine import doctor as doctors
 from tocsin.engine import sealing
@@ -96,8 +96,13 @@ def restore(source: str | None, release: bool, **flags: Any) -> None:
 
 @click.command()
 @storage
-def migrate(**flags: Any) -> None:
+@click.option(
+    "--new-key", is_flag=True, help="Take the data folder's tocsin.key as this database's from now on."
+)
+def migrate(new_key: bool, **flags: Any) -> None:
     """Bring the database to this version's schema; says which steps were taken. The server does it by itself at its start.
+
+    With --new-key, for when tocsin.key is lost: keys of integrations, links and feeds that are out end, and are made anew.
 
     \b
     Example:
@@ -106,9 +111,13 @@ def migrate(**flags: Any) -> None:
     opened = _opened(flags)
     try:
         steps = opened.store.migrate()
+        if new_key:
+            own_key(opened.store, opened.secret, opened.settings.data, new=True)
     finally:
         opened.store.close()
     click.echo("\n".join(steps) if steps else "the schema is of this version already")
+    if new_key:
+        click.echo("tocsin.key is this database's key from now on; make the keys of the integrations anew")
 
 
 @click.command()

@@ -147,3 +147,16 @@ def test_a_worker_alone_needs_a_database_that_others_share(tmp_path, monkeypatch
 def test_a_link_is_the_way_back_in_for_an_owner(installation):
     assert "/sign-in/" in run("link", "owner", "--data", installation).output
     assert run("link", "nobody", "--data", installation).exit_code == 1
+
+
+def test_another_key_than_the_database_was_begun_with_stops_the_start_with_what_to_do(tmp_path):
+    data = str(tmp_path / "data")
+    build(Settings(data=data)).close()
+    build(Settings(data=data)).close()
+    (tmp_path / "data" / "tocsin.key").unlink()
+    with pytest.raises(Refused, match="not the key that this database was begun with"):
+        build(Settings(data=data))
+    answer = CliRunner().invoke(cli, ["migrate", "--data", data, "--new-key"])
+    assert answer.exit_code == 0, answer.output
+    assert "make the keys of the integrations anew" in answer.output
+    build(Settings(data=data)).close()

@@ -219,7 +219,9 @@ def test_a_pager_behind_tocsin_follows_what_becomes_of_its_alert(world):
     world.engine.channels["pagerduty"] = pager
     known = world.engine.directory().people[world.person]
     contacts = (Contact("pd", "pagerduty", "R" * 32, tested_at=1),)
-    world.engine.put_records([record_of(msgspec.structs.replace(known, contacts=contacts), world.clock.now())])
+    world.engine.put_records(
+        [record_of(msgspec.structs.replace(known, contacts=contacts), world.clock.now())]
+    )
 
     def seen():
         return [(one.action, one.thread) for one in pager.messages]
@@ -233,7 +235,7 @@ def test_a_pager_behind_tocsin_follows_what_becomes_of_its_alert(world):
     assert seen()[1:] == [("acknowledge", incident)]
     world.do(world.person, c.Move("INC-1", "resolve", "rolled back", override="checked by hand"))
     world.run(2 * MINUTE)
-    assert {one for one in seen()[2:]} == {("resolve", incident)}
+    assert set(seen()[2:]) == {("resolve", incident)}
     world.do(world.person, c.Move("INC-1", "reopen", "it is back"))
     world.run(2 * SECOND)
     assert seen()[-1] == ("trigger", incident)

@@ -66,9 +66,18 @@ def listed_key(person: str) -> str:
     return f"listed/{person}"
 
 
-def link_token(secret: bytes, row_id: str) -> str:
-    """The token of a page's link: the same for each attempt at the same row, and not stored in clear anywhere."""
-    return hmac.new(secret, b"page link " + row_id.encode(), hashlib.sha256).hexdigest()[:40]
+def link_token(secret: bytes, mark: str) -> str:
+    """The token of a page's link, not stored in clear anywhere. ``mark``: its row and what it lists.
+
+    The same for each attempt that lists the same; one that lists something else has a link of its own, so that each link
+    serves what its own page showed.
+    """
+    return hmac.new(secret, b"page link " + mark.encode(), hashlib.sha256).hexdigest()[:40]
+
+
+def _digest(names: Iterable[str]) -> str:
+    """A short mark of a set of names."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
 
 
 def link_lookup(token: str) -> str:
@@ -182,6 +191,10 @@ class Composer:
         if main.effect == "follow":
             return Parcel(main, self._follow(main, *told[0][1:]))
         message = self._page(main, pages, told) if pages else self._notice(main, told)
+        if len(rows) > 1:
+            # after a crash rows may share a message otherwise: a receiver that drops repeats must not take it for this one
+            together = _digest(row.key for row in rows)
+            message = msgspec.structs.replace(message, key=f"{main.key}+{together}")
         return Parcel(main, message, [row for row in rows if row is not main])
 
     def _told(self, row: OutboxRow) -> tuple[dict[str, Any], Incident] | None:
@@ -211,13 +224,14 @@ class Composer:
         listed |= {one.id: one for one in sorted(others, key=_worst_first)[:LISTED]}
         incidents = sorted(listed.values(), key=_worst_first)
         also = [self._as_notice(body, one) for row, body, one in told if row.id not in ids]
-        token = link_token(self.secret, main.id)
+        mark = f"{main.id}-{_digest(one.id for one in incidents)}"
+        token = link_token(self.secret, mark)
         contexts = [self.context(one) for one in incidents]
         ack_url = f"{self.public_url}/a/{token}"
         words = texts.page(contexts, zone=self._zone(person), ack_url=ack_url, also=also)
         link = Link(person, [one.id for one in incidents], self.now)
         self.tx.put_record(
-            RecordRow("link", main.id, link_lookup(token), encode(link), self.now, self.now + LINK_LIFE)
+            RecordRow("link", mark, link_lookup(token), encode(link), self.now, self.now + LINK_LIFE)
         )
         self.tx.put_meta(listed_key(person), encode(link.incidents))
         urgency = min(row.urgency for row, _, _ in told)
