@@ -180,7 +180,11 @@ def _delivery(b: f.Delivery, w: Words) -> str:
 
 def _severity(b: f.SeverityChanged, w: Words) -> str:
     if b.direction == "confirmed":
-        return f"severity {b.after} confirmed{_why(b.reason)}"
+        return (
+            f"severity {b.after} {b.reason}"
+            if b.reason.startswith("confirmed")
+            else f"severity {b.after} confirmed{_why(b.reason)}"
+        )
     return f"severity {b.direction} from {b.before} to {b.after}{_why(b.reason)}"
 
 
