@@ -45,6 +45,9 @@ def test_the_main_story_in_a_real_browser(site, chromium, width, scheme):
     page.wait_for_selector(".timeline >> text=rolling the deployment back")
     assert page.input_value("#text") == "", "what was sent is gone"
 
+    page.evaluate("scrollTo(0, 0)")
+    shoot(page, f"incident-at-a-glance-{width}-{scheme}", whole=False)  # docs/images/incident.png is this one
+
     page.click("#hand-over summary")
     page.select_option("#hand-over select[name=role]", "technical_lead")
     page.select_option("#hand-over select[name=person]", "greta")
@@ -189,7 +192,8 @@ def check(page):
     assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found] == []
 
 
-def shoot(page, name):
-    """Keeps a picture where TOCSIN_PICTURES names a folder."""
+def shoot(page, name, whole=True):
+    """Keeps a picture where TOCSIN_PICTURES names a folder: of the whole page, or of what the window shows."""
     if folder := os.environ.get("TOCSIN_PICTURES"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True, caret="initial")
+        page.wait_for_timeout(300)  # what moves has come to rest
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=whole, caret="initial")

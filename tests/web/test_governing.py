@@ -1,5 +1,7 @@
 """Insights, drills, checking and applying the policy: on pages and for programs."""
 
+import re
+
 import pytest
 from people_at_the_door import Visitor, asks
 
@@ -32,7 +34,9 @@ def test_insights_show_attainment_times_and_what_each_type_is_judged_by(site):
 def test_an_incidents_score_shows_each_promise_with_the_time_that_counted(site):
     site.alert("payments down", "pay-1")
     page = Visitor(site, "chiara").get("/incidents/INC-1/score").text
-    assert "acknowledge" in page and "running" in page
+    assert "Were its promises kept?" in page
+    running = page.partition("Still running")[2].partition("</section>")[0]
+    assert {"Acknowledge", "Respond", "Resolve", "Update"} <= set(re.findall(r"<strong>([^<]+)", running))
     kept = site.api("GET", "/api/v1/incidents/INC-1/score").json()
     assert {"acknowledge", "respond", "resolve", "update"} <= {one["rule"] for one in kept["duties"]}
 
@@ -69,7 +73,7 @@ def test_a_policy_that_cannot_be_read_names_its_line(site):
 def test_an_owner_looks_at_another_version_on_its_page_and_puts_it_in_force(site):
     anna = Visitor(site, "anna")
     looked = anna.post("/policy/apply", verb="look", text=SLOWER)
-    assert "Version 2 would" in looked.text
+    assert "What version 2 would change" in looked.text
     before = site.api("GET", "/api/v1/policy").json()["hash"]
     done = anna.post("/policy/apply", verb="policy_apply", text=SLOWER, before=before, force="a trial")
     assert done.status_code == 303

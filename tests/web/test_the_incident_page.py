@@ -5,6 +5,8 @@ import re
 import pytest
 from people_at_the_door import Visitor, asks, forms_on
 
+from tocsin.incidents.chasing import is_interval
+from tocsin.incidents.duties import owed
 from tocsin.kernel.clock import HOUR
 from tocsin.web.base import countdown, linked_text
 from tocsin.web.refill import Refused, opened
@@ -36,6 +38,83 @@ def test_one_step_leads_to_the_next(site):
     me.post(path, verb="move", to="resolve", reason="rolled back")
     assert step(me.get(path).text) == "Learn from it"
     assert "lasted" in me.get(path).text
+
+
+def protocol(text):
+    """The steps of the first response, as (label, text beside and beneath it), and what stands above them."""
+    panel = text.partition('<h2 id="protocol">')[2].partition("</ol>")[0]
+    head, _, steps = panel.partition("</h2>")
+
+    def plain(part):
+        return " ".join(re.sub(r"<[^>]+>", " ", part).split())
+
+    found = [plain(one).partition(" ") for one in steps.split("<li")[1:]]
+    return plain(head), [last.partition(">")[2].strip() or last for *_, last in found]
+
+
+@pytest.mark.guide("PRO-6")
+def test_the_first_response_is_one_live_protocol_with_owner_tools_clock_and_who_did_it(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    page = me.get("/incidents/INC-1").text
+    head, steps = protocol(page)
+    assert head.startswith("First response") and "all within 15 min:" in head, (
+        "the time of a P1's first response"
+    )
+    assert re.search(r'data-due="\d+"', page.partition('<h2 id="protocol">')[2].partition("</h2>")[0]), (
+        "it ticks"
+    )
+    names = [
+        "Acknowledge",
+        "Record what happened",
+        "Assess severity and impact",
+        "Call the response team",
+        "Begin mitigation",
+    ]
+    assert len(steps) == 5
+    for name, step in zip(names, steps, strict=True):
+        assert name in step
+    assert "min" in steps[0] and "Chiara Conti" in steps[0], "whose it is and how long is left"
+    assert re.search(r"\d\d:\d\d", steps[1]), "what is done has its time"
+    assert "record the impact" in steps[2] and 'id="set-impact"' in page
+    assert "runbook of Payments" in steps[4] and "https://runbooks.fernhill.example/payments" in page
+    me.post("/incidents/INC-1", verb="acknowledge")
+    me.post("/incidents/INC-1", verb="protocol", step="assess", how="every card fails")
+    head, steps = protocol(me.get("/incidents/INC-1").text)
+    assert "4 of 5" in head
+    assert "Chiara Conti: every card fails" in steps[2]
+    me.post("/incidents/INC-1", verb="protocol", step="mitigate", how="rolled back")
+    assert "5 of 5 done" in protocol(me.get("/incidents/INC-1").text)[0]
+    site.api("POST", "/api/v1/incidents", json={"title": "slow", "severity": "P2", "services": ["api"]})
+    assert "all within 1 h:" in protocol(me.get("/incidents/INC-2").text)[0], "a milder one has its own time"
+
+
+@pytest.mark.guide("SEV-8")
+def test_every_running_clock_shows_with_what_by_whom_how_long_and_what_was_missed(site):
+    site.alert("payments down", "pay-1")
+    me, engine = Visitor(site, "chiara"), site.tocsin.engine
+    me.post("/incidents/INC-1", verb="acknowledge")
+
+    def owed_now():
+        incident = engine.store.read(lambda r: engine.reading(r).load(r.streams("incident")[0].stream.id))
+        policy = engine.store.read(lambda r: engine.policy_of(r, incident.policy)[0])
+        return [one for one in owed(incident, policy) if not is_interval(one)]
+
+    page = me.get("/incidents/INC-1").text
+    assert len(owed_now()) > 5
+    for duty in owed_now():
+        clock = f'data-due="{duty.due // 1000}" data-start="{duty.start // 1000}"'
+        assert clock in page or duty.rule in ("assess", "mitigate"), f"{duty.id} has its clock"
+    panel = page.partition('<h2 id="clocks">')[2].partition("</section>")[0]
+    assert re.search(
+        r"<strong>Resolve</strong>.*?Chiara Conti \(incident commander\), due ", panel, re.DOTALL
+    )
+    engine.clock.skip(20 * 60 * 1_000_000)
+    site.wait_for(lambda: "MISSED: update" in me.get("/incidents/INC-1").text)
+    late = me.get("/incidents/INC-1").text
+    assert re.search(
+        r'<li class="overdue" data-clock><strong>Update</strong> <span class="left overdue"', late
+    )
 
 
 def test_only_one_button_of_the_whole_page_is_the_primary_one(site):

@@ -15,6 +15,7 @@ from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f
 from tocsin.incidents import policies
+from tocsin.incidents.chasing import is_interval
 from tocsin.incidents.duties import duties, label
 from tocsin.incidents.incident import Incident
 from tocsin.incidents.policies import PolicyRecord
@@ -139,7 +140,7 @@ def differences(incident: Incident, before: Policy, after: Policy) -> list[str]:
         return {
             one.id: (label(one), one.due)
             for one in duties(incident, policy)
-            if not one.met_at and not one.waived
+            if not one.met_at and not one.waived and not is_interval(one)
         }
 
     old, new = standing(before), standing(after)

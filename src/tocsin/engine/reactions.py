@@ -8,7 +8,7 @@ from tocsin.catalogue.people import Contact
 from tocsin.engine.placing import note_change, restrict_alerts
 from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stands_down, watch_key
 from tocsin.incidents import facts as f
-from tocsin.incidents.duties import calendar_of, owed
+from tocsin.incidents.duties import calendar_of, label, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
 from tocsin.incidents.incident import Incident, Run
 from tocsin.incidents.plans import begins
@@ -371,7 +371,7 @@ def assign(
     work: Work, incident: Incident, role: str, person: str, *, acting: bool = False, reason: str = ""
 ) -> None:
     """Gives a role, naming what is owed next and handing over the open tasks of the holder before."""
-    due = [f"{duty.rule} due" for duty in owed(incident, work.policy(incident)) if duty.owner == role]
+    due = [f"{label(duty)} due" for duty in owed(incident, work.policy(incident)) if duty.owner == role]
     before = incident.roles.get(role)
     tasks = [
         task.id

@@ -17,6 +17,7 @@ from tocsin.incidents.wording import (
     IMPACT,
     POSTS,
     asked_for,
+    clocked,
     duty_label,
     in_sentence,
     moment,
@@ -179,7 +180,11 @@ def _delivery(b: f.Delivery, w: Words) -> str:
 
 def _severity(b: f.SeverityChanged, w: Words) -> str:
     if b.direction == "confirmed":
-        return f"severity {b.after} confirmed{_why(b.reason)}"
+        return (
+            f"severity {b.after} {b.reason}"
+            if b.reason.startswith("confirmed")
+            else f"severity {b.after} confirmed{_why(b.reason)}"
+        )
     return f"severity {b.direction} from {b.before} to {b.after}{_why(b.reason)}"
 
 
@@ -260,7 +265,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.ContinuityBegun: ("status", lambda b, w: f"the continuity plan for {plain(b.plan)} begins: {b.reason}"),
     f.Heard: ("message", lambda b, w: f"{', '.join(plain(one) for one in b.audiences)} heard how it goes ({plain(b.how)})"),
     f.ServiceRestored: ("status", lambda b, w: f"{w.people([b.service])} is back for {'everybody' if b.stage == 'full' else 'a limited group of users'}{_why(b.how)}"),
-    f.PolicyAdopted: ("clock", lambda b, w: "moved to another version of the policy" + (f": {'; '.join(b.changes)}" if b.changes else "; nothing that is owed changes")),
+    f.PolicyAdopted: ("clock", lambda b, w: "moved to another version of the policy" + (f": {clocked('; '.join(b.changes), w.zone, w.near)}" if b.changes else "; nothing that is owed changes")),
     f.ChangeNoted: ("alert", lambda b, w: f"nearest change: {b.summary} at {w.at(b.at)}"),
     f.BrokeGlass: ("person", lambda b, w: f"BREAK-GLASS: {w.people([b.person])} used {plain(b.verb)} without the role: {b.reason}"),
     f.Redacted: ("person", lambda b, w: f"the words of fact {b.version} were redacted: {b.reason}"),

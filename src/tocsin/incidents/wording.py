@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tocsin.kernel.clock import Instant, to_datetime
+from tocsin.kernel.clock import Instant, parse_instant, to_datetime
 from tocsin.oncall.walltime import zone_of
 
 POSTS: Mapping[str, str] = {
-    "on_call": "on-call engineer", "secondary": "secondary on-call engineer", "holder": "whoever had it", "cto": "CTO", "ceo": "CEO",
+    "on_call": "on-call engineer", "secondary": "secondary on-call engineer", "holder": "whoever had it", "owner": "who owes it", "cto": "CTO", "ceo": "CEO",
     "coo": "COO", "cfo": "CFO", "ciso": "CISO", "tocsin": "Tocsin",
 }  # fmt: skip
 """role or position → what it is called where the policy at hand has no name for it"""
@@ -48,6 +48,7 @@ MOVES: Mapping[str, str] = {
 }  # fmt: skip
 """where a change of status leads → what is done"""
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _SHOUTED = re.compile(r"\b(cto|ceo|coo|cfo|ciso|sms|api)\b")
 
 
@@ -110,6 +111,11 @@ def asked_for(verb: str, fields: Mapping[str, Any], names: Mapping[str, str] = {
         case "pause_clock":
             return "pause the clocks"
     return plain(verb)
+
+
+def clocked(text: str, zone: str = "UTC", near: Instant = 0) -> str:
+    """A text of the record with its moments on the clocks of ``zone``."""
+    return _MOMENT.sub(lambda found: moment(parse_instant(found[0]), zone, near), text)
 
 
 def in_sentence(label: str) -> str:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tocsin.engine import overview
-from tocsin.engine.acting import ActionBook, PolicyBook
-from tocsin.engine.kinds import KINDS
-from tocsin.engine.work import find_other, read_state
+from tocsin.engine import boards
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About
-from tocsin.incidents import actions, policies
 from tocsin.incidents.actions import CATEGORIES, ActionItem
-from tocsin.incidents.duties import Standing, standing
-from tocsin.incidents.policies import PolicyRecord
+from tocsin.incidents.duties import Standing
 from tocsin.incidents.wording import duty_label
 from tocsin.kernel.errors import NotFound, TocsinError
-from tocsin.kernel.facts import SYSTEM
-from tocsin.kernel.ports import Reader
-from tocsin.policy.model import Policy
 from tocsin.web.base import Visit, Web, execute
 
 SAID = {
@@ -30,8 +20,6 @@ SAID = {
     "action_done": "Said to be done; somebody else verifies it.", "action_verify": "Recorded.", "action_drop": "Dropped, with your reason.",
     "policy_review": "Reviewed; the next one counts from now.",
 }  # fmt: skip
-ORDER = ("open", "done", "verified", "dropped")
-"""status of an item, what needs somebody first"""
 
 
 class Item(msgspec.Struct):
@@ -42,6 +30,8 @@ class Item(msgspec.Struct):
     label: str
     verifiers: list[str]
     """ids of those who may verify it"""
+    recurred: list[str]
+    """numbers of incidents that came although it was verified"""
 
 
 class ActionPages:
@@ -62,8 +52,7 @@ class ActionPages:
     def board(self, visit: Visit) -> Response:
         """Every item that is not over, what falls due first at the head; those that are over on demand."""
         over = visit.query("over") == "yes"
-        found = [one for one in items_of(visit) if over or one.item.open]
-        return visit.page("actions.html", items=found, over=over)
+        return visit.page("actions.html", items=items_of(visit, open=None if over else True), over=over)
 
     def item(self, visit: Visit) -> Response:
         """One item: how it stands, and what its owner and whoever verifies it can do."""
@@ -77,12 +66,12 @@ class ActionPages:
                 return visit.go(visit.request.url.path, SAID[verb])
             except TocsinError as refused:
                 error = refused.sentence
-        found = _one(visit, reference)
+        found = _shown(visit.engine.action(visit.principal, reference))
         me = visit.principal
         return visit.page(
             "action.html", 409 if error else 200, error=error, one=found, item=found.item, categories=CATEGORIES,
             people=sorted((one for one in visit.directory.people.values() if one.active), key=lambda one: one.name.casefold()),
-            writes=authorize(me, "action_report", _about(found.item)).allowed,
+            writes=authorize(me, "action_report", About(found.item.restricted, frozenset(found.item.members))).allowed,
             verifies=found.item.status == "done" and me.person != found.item.owner and (me.role == "owner" or me.person in found.verifiers),
         )  # fmt: skip
 
@@ -97,57 +86,21 @@ class ActionPages:
                 return visit.go("/policy", SAID["policy_review"])
             except TocsinError as refused:
                 error = refused.sentence
-        record, clock, owners, terms = visit.engine.store.read(lambda r: _review(visit, r))
-        text = visit.engine.store.read(lambda r: r.document("policy", "policy"))
+        found = visit.engine.policy_in_force()
+        terms = visit.engine.store.read(lambda r: visit.engine.policy_of(r, "")[0])
         return visit.page(
-            "policy.html", 409 if error else 200, error=error, record=record, clock=clock, owners=owners, terms=terms,
-            text=bytes(text.body).decode() if text else "", reviews=visit.principal.person in owners or visit.principal.role == "owner",
+            "policy.html", 409 if error else 200, error=error, record=found.record, clock=found.review, owners=found.owners, terms=terms,
+            text=bytes(found.document.body).decode(), versions=sorted(found.versions, key=lambda one: -one.version),
+            in_force=found.document.version, reviews=visit.principal.person in found.owners or visit.principal.role == "owner",
+            by=lambda who: "Tocsin" if who == "tocsin" else visit.directory.name(who),
         )  # fmt: skip
 
 
-def items_of(visit: Visit, incident: str = "") -> list[Item]:
+def items_of(visit: Visit, incident: str = "", open: bool | None = None) -> list[Item]:
     """The items that the reader may see, of one incident or all: what falls due first at the head of each status."""
-
-    def work(reader: Reader) -> list[Item]:
-        rows = reader.streams("action", principal=overview.seer(visit.principal), limit=1000)
-        states: list[ActionItem] = [read_state(reader, row, KINDS[ActionItem]) for row in rows]
-        return [_shown(visit, reader, one) for one in states if not incident or one.incident == incident]
-
-    found = visit.engine.store.read(work)
-    return sorted(found, key=lambda one: (ORDER.index(one.item.status), one.clock.duty.due if one.clock else 0))  # fmt: skip
+    return [_shown(one) for one in visit.engine.actions(visit.principal, incident=incident, open=open)]
 
 
-def _one(visit: Visit, reference: str) -> Item:
-    def work(reader: Reader) -> Item:
-        row = find_other(reader, "action", reference, actions.SERIES)
-        item: ActionItem = read_state(reader, row, KINDS[ActionItem])
-        if not authorize(visit.principal, "view", _about(item)).allowed:
-            raise NotFound(f"there is no action item {reference[:40]}")
-        return _shown(visit, reader, item)
-
-    return visit.engine.store.read(work)
-
-
-def _about(item: ActionItem) -> About:
-    return About(item.restricted, frozenset(item.members))
-
-
-def _shown(visit: Visit, reader: Any, item: ActionItem) -> Item:
-    book = ActionBook(visit.engine.work(reader, SYSTEM), item)
-    clocks = [standing(duty, visit.now) for duty in book.owed()]
-    first = min(clocks, key=lambda clock: clock.duty.due, default=None)
-    named = [person for person in book.owner(book.policy.actions.verified_by) if person != item.owner]
-    return Item(item, first, duty_label(first.duty.rule) if first else "", named)
-
-
-def _review(visit: Visit, reader: Any) -> tuple[PolicyRecord | None, Standing | None, list[str], Policy]:
-    unit = visit.engine.work(reader, SYSTEM)
-    terms = unit.current_policy()[0]
-    try:
-        row = find_other(reader, "policy", policies.STREAM, "POL")
-    except NotFound:  # a database from before the policy was a stream
-        return None, None, [], terms
-    record: PolicyRecord = read_state(reader, row, KINDS[PolicyRecord])
-    book = PolicyBook(unit, record)
-    owed = book.owed()
-    return record, standing(owed[0], visit.now) if owed else None, book.owner(terms.governance.owner), terms
+def _shown(one: boards.Item) -> Item:
+    clock = one.clocks[0] if one.clocks else None
+    return Item(one.item, clock, duty_label(clock.duty.rule) if clock else "", one.verifiers, one.recurred)

@@ -29,7 +29,7 @@ from tocsin.identity.principals import Principal, person_principal
 from tocsin.identity.sessions import Session
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident
-from tocsin.incidents.wording import plain
+from tocsin.incidents.wording import clocked, plain
 from tocsin.kernel.clock import MILLISECOND, SECOND, Instant, humanize, to_datetime, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, NotFound, Refused, TocsinError, Unauthenticated, Unusable
@@ -44,7 +44,7 @@ from tocsin.web.security import Network, Throttle, client_address, read_form
 
 SAID = "tocsin_said"
 """The cookie with a sentence for the next page: what was just done."""
-PARTS = dict.fromkeys(("communication.html", "recovery.html", "post_mortem.html"), "#head,#page") | {
+PARTS = dict.fromkeys(("communication.html", "recovery.html", "post_mortem.html", "score.html"), "#head,#page") | {
     "incident.html": "#head,#next,#facts,#later,#write,#happened",
 }  # fmt: skip
 """template → the parts of its page that follow what happens, each by itself; the others have one, ``#page``"""
@@ -178,7 +178,7 @@ class Web:
         )
         self.templates.filters.update(
             iso=to_iso, human=humanize, words=lambda text: plain(str(text)), local=local_text, field=field_text, ms=lambda at: at // MILLISECOND,
-            day=lambda at, zone: local_text(at, zone)[:-6], today=today_text, countdown=countdown, utc=utc_text, zoned=zone_text, linked=linked_text,
+            day=lambda at, zone: local_text(at, zone)[:-6], today=today_text, countdown=countdown, utc=utc_text, clocked=clocked, channel=channel_text, date=date_text, zoned=zone_text, linked=linked_text,
             secure=lambda url: str(url).startswith(("http://", "https://")),
         )  # fmt: skip
         self.wakers: set[asyncio.Event] = set()
@@ -294,6 +294,24 @@ def today_text(at: Instant, zone: str, now: Instant) -> str:
     if moment.year != present.year:
         return f"{moment.day} {moment:%b %Y %H:%M}"
     return local_text(at, zone)
+
+
+def date_text(at: Instant, zone: str) -> str:
+    """``2 March 2026`` in a zone."""
+    moment = to_datetime(at, zone_of(zone))
+    return f"{moment.day} {moment:%B %Y}"
+
+
+CHANNELS = {
+    "ntfy": "ntfy push", "email": "e-mail", "sms": "SMS", "voice": "call", "slack": "Slack", "webhook": "web hook", "pagerduty": "PagerDuty",
+    "apprise": "Apprise", "console": "push",
+}  # fmt: skip
+"""kind of a contact → what it is called; the demonstration's console shows what would be pushed"""
+
+
+def channel_text(kind: str) -> str:
+    """What a kind of contact is called."""
+    return CHANNELS.get(kind, plain(kind))
 
 
 def utc_text(at: Instant) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 from markupsafe import Markup
@@ -9,15 +10,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tocsin.engine.figures import Figures
-from tocsin.identity.authorize import authorize
-from tocsin.kernel.clock import DAY, Instant, to_iso
+from tocsin.incidents.wording import duty_label, post_label
+from tocsin.kernel.clock import DAY, Instant
 from tocsin.kernel.errors import Forbidden, NotFound, TocsinError
 from tocsin.learn.score import RULES
 from tocsin.policy.guide import guide_body, guide_html, guide_markdown
-from tocsin.web.base import Visit, Web
+from tocsin.web.base import Visit, Web, date_text
 
 PERIODS = {"30": "30 days", "90": "90 days", "365": "a year"}
 WEEKS = 4
+MANY_COLUMNS = 4
+METRIC_NAMES = {
+    "uptime_percent": "uptime", "integration_availability": "availability of the integration", "response_time_p95": "response time, p95",
+    "time_to_containment": "time to containment", "data_recovered": "of the data recovered",
+}  # fmt: skip
+"""primary metric → what it is called"""
+STATES = {
+    "met": "met", "met_late": "met late", "missed": "missed", "running": "still running", "soon": "still running", "overdue": "missed",
+    "waived": "waived", "moot": "ended with the incident",
+}  # fmt: skip
+"""how a duty stands → what is said of it once a drill is over"""
 
 
 class GovernPages:
@@ -32,7 +44,6 @@ class GovernPages:
         route = self.web.route
         return [
             route("/insights", self.insights),
-            route("/incidents/{reference}/score", self.score),
             route("/drills", self.drills),
             route("/drills/{drill}", self.drill, form=True),
             route("/policy/guide", self.guide),
@@ -47,16 +58,9 @@ class GovernPages:
         found = visit.engine.figures(visit.principal, start, visit.now + 1)
         policy = visit.engine.store.read(lambda r: visit.engine.policy_of(r, "")[0])
         return visit.page(
-            "insights.html", live=False, figures=found, days=days, periods=PERIODS, rules=RULES, kinds=policy.types, rows=_by_severity(found),
-            bars=_months(visit, start),
+            "insights.html", live=False, figures=found, days=days, periods=PERIODS, rules={one: duty_label(one) for one in RULES},
+            kinds=policy.types, rows=_by_severity(found), bars=_parts(visit, start), metrics=METRIC_NAMES,
         )  # fmt: skip
-
-    def score(self, visit: Visit) -> Response:
-        """How the promises of one incident were kept, with the time that counted."""
-        reference = visit.part("reference")
-        incident = visit.engine.incident(visit.principal, reference)
-        kept, metric = visit.engine.score_of(visit.principal, reference)
-        return visit.page("score.html", live=False, incident=incident, kept=kept, metric=metric)
 
     def drills(self, visit: Visit) -> Response:
         """The scenarios, and what a drill is."""
@@ -68,11 +72,12 @@ class GovernPages:
         name = visit.part("drill")
         if self.web.rooms is None or name not in dict(self.web.rooms.names()):
             raise NotFound("there is no such scenario")
-        may = authorize(visit.principal, "drill")
         report, error = None, ""
         if visit.posting:
-            if not may.allowed:
-                raise Forbidden(may.reason)
+            if not visit.may("drill"):
+                return visit.refuse(
+                    "Responders play drills", "Ask an owner of this installation to make you one."
+                )
             policy = bytes(visit.engine.policy_in_force().document.body).decode()
             try:
                 with self._playing:
@@ -87,13 +92,16 @@ class GovernPages:
             scenario=name,
             title=title,
             report=report,
+            post=post_label,
+            state=STATES,
         )
 
     def guide(self, visit: Visit) -> Response:
         """The policy as a guide to read, made from what is enforced."""
         found = visit.engine.policy_in_force()
         policy = visit.engine.store.read(lambda r: visit.engine.policy_of(r, "")[0])
-        since = f"In force since {to_iso(found.record.applied_at if found.record else found.document.created_at)[:10]}."
+        applied = found.record.applied_at if found.record else found.document.created_at
+        since = f"In force since {date_text(applied, visit.zone)}."
         if visit.query("as") in ("md", "html"):
             html = visit.query("as") == "html"
             text = guide_html(policy, since) if html else guide_markdown(policy, since)
@@ -108,7 +116,7 @@ class GovernPages:
             live=False,
             title=policy.governance.title,
             contents=Markup(contents),
-            body=Markup(body),
+            body=Markup(_scrolling(body)),
         )
 
     def check(self, visit: Visit) -> Response:
@@ -120,9 +128,8 @@ class GovernPages:
 
     def apply(self, visit: Visit) -> Response:
         """Another version: looked at first, then put in force."""
-        may = authorize(visit.principal, "policy_apply")
-        if not may.allowed:
-            raise Forbidden(may.reason)
+        if not visit.may("policy_apply"):
+            return visit.refuse("The policy is changed by owners", "Ask an owner of this installation to put another version in force.")  # fmt: skip
         current = visit.engine.policy_in_force().document
         text = (
             str(visit.form.get("text", "")).replace("\r\n", "\n")
@@ -150,6 +157,19 @@ class GovernPages:
         )
 
 
+def _scrolling(html: str) -> str:
+    """Tables within something that scrolls by itself; those of many columns would be too narrow to read on a telephone."""
+
+    def wrapped(found: re.Match[str]) -> str:
+        columns = found[0].count("<th>")
+        if columns < 3:
+            return found[0]
+        many = " many" if columns >= MANY_COLUMNS else ""
+        return f'<div class="scrolls{many}" role="group" tabindex="0" aria-label="Table, scrolls sideways">{found[0]}</div>'
+
+    return re.sub(r"<table>.*?</table>", wrapped, html, flags=re.DOTALL)
+
+
 def _by_severity(found: Figures) -> dict[str, dict[str, object]]:
     """severity → rule → its attainment, for a table."""
     rows: dict[str, dict[str, object]] = {}
@@ -158,7 +178,7 @@ def _by_severity(found: Figures) -> dict[str, dict[str, object]]:
     return rows
 
 
-def _months(visit: Visit, start: Instant) -> list[tuple[Instant, int, int]]:
+def _parts(visit: Visit, start: Instant) -> list[tuple[Instant, int, int]]:
     """(beginning, met, missed) of each of twelve equal parts of the period: how attainment went."""
     part = max(1, (visit.now - start) // 12)
     found = []

@@ -56,7 +56,7 @@ class IntegrationPages:
         owns = visit.may("integrations")
         return visit.page(
             "integrations.html", 400 if error else 200, error=error, owns=owns, sources=SOURCES, integrations=everything,
-            states={id: self._state(one) for id, one in everything.items()}, routes=routes, shown=str,
+            states={id: self._state(one) for id, one in everything.items()}, routes=routes, shown=str, names={one.id: one.name for one in visit.directory.services.values()},
             services=sorted(visit.directory.services.values(), key=lambda one: one.name.casefold()),
             policies=list(visit.directory.escalation_policies.values()),
             report_links=[(one, self._report_link(visit, one)) for one in keys] if owns else [],

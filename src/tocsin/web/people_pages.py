@@ -61,6 +61,7 @@ class PeoplePages:
             "people.html", 400 if error else 200, error=error, roles=ROLES, off=lambda one: directory.off(one.id, now),
             people=sorted(directory.people.values(), key=lambda one: (not one.active, one.name.casefold())),
             sleeping={one.person for one in directory.untested_on_call(now)},
+            answering={directory.on_call(schedule, now).person for schedule in directory.schedules},
         )  # fmt: skip
 
     def person(self, visit: Visit) -> Response:

@@ -28,11 +28,13 @@ from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import NotFound, Refused, TocsinError
 from tocsin.kernel.facts import Fact
 from tocsin.kernel.ports import AlertRow
+from tocsin.learn.score import Kept
 from tocsin.policy.model import Policy
 from tocsin.policy.plans import PHASES
 from tocsin.web.action_pages import items_of
 from tocsin.web.base import Visit, Web, execute, names_of
 from tocsin.web.forms import fields_of
+from tocsin.web.govern_pages import METRIC_NAMES
 from tocsin.web.incident_drafts import draft_for
 from tocsin.web.incident_view import (
     Owed,
@@ -41,6 +43,7 @@ from tocsin.web.incident_view import (
     next_steps,
     owed_rows,
     owners_of,
+    parties_of,
     posts_of,
     protocol_steps,
     role_rows,
@@ -101,6 +104,7 @@ class ResponsePages:
             route("/incidents/{reference}/communication", self.communication, form=True),
             route("/incidents/{reference}/recovery", self.recovery, form=True),
             route("/incidents/{reference}/post-mortem", self.post_mortem, form=True),
+            route("/incidents/{reference}/score", self.score),
         ]
 
     # the pages
@@ -120,6 +124,10 @@ class ResponsePages:
     def post_mortem(self, visit: Visit) -> Response:
         """The steps that are owed after the resolution."""
         return self._page(visit, "post-mortem", "post_mortem.html", self._post_mortem)
+
+    def score(self, visit: Visit) -> Response:
+        """How the promises of the incident were kept, with the time that counted."""
+        return self._page(visit, "score", "score.html", self._score)
 
     def _page(
         self, visit: Visit, tab: str, template: str, more: Callable[[View], dict[str, Any]]
@@ -223,6 +231,19 @@ class ResponsePages:
             "steps": view.learning(), "items": items_of(view.visit, incident=view.incident.id), "categories": CATEGORIES,
             "terms": {one: view.policy.actions.category(one) for one in CATEGORIES},
         }  # fmt: skip
+
+    def _score(self, view: View) -> dict[str, Any]:
+        visit = view.visit
+        kept, metric = visit.engine.score_of(visit.principal, view.incident.id)
+        together: dict[str, dict[str, list[Kept]]] = {
+            state: {} for state in ("missed", "running", "met", "waived", "moot")
+        }
+        for one in kept:
+            label = duty_label(
+                one.rule, one.id, zone=visit.zone, near=one.start, parties=parties_of(view.policy)
+            )
+            together[one.state].setdefault(label, []).append(one)
+        return {"kept": together, "metric": metric, "metrics": METRIC_NAMES}
 
     def export(self, visit: Visit) -> Response:
         """The facts as they are stored, one a line: ``tocsin verify`` checks them offline."""

@@ -70,6 +70,15 @@ class Site(FastAPI):
         await super().__call__(scope, receive, send)
 
 
+TITLES = {403: "This is for others", 404: "Not here"}
+"""status → the heading of the page that refuses"""
+
+
+def sentence(text: str) -> str:
+    """What is wrong, as a page says it: with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
 def build_app(
     engine: Engine,
     *,
@@ -99,8 +108,8 @@ def build_app(
                 "message.html",
                 request,
                 error.status,
-                title="That did not work",
-                text=shown(error.sentence, 4000),
+                title=TITLES.get(error.status, "That did not work"),
+                text=sentence(shown(error.sentence, 4000)),
             )
         if isinstance(error, UnusableMany):
             return problem(Unusable(shown(error.sentence, 4000), error.faults[0].where))
