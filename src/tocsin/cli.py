@@ -153,6 +153,7 @@ def run(settings: Settings, kind: str) -> None:
                 lifespan="off",
                 ws="none",
                 proxy_headers=False,
+                server_header=False,
                 timeout_graceful_shutdown=3,
                 http=BoundedProtocol,
                 limit_concurrency=MAX_CONNECTIONS,

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tocsin import __version__
 from tocsin.engine.engine import Engine
-from tocsin.kernel.errors import TocsinError, Unauthenticated, Unusable, UnusableMany
+from tocsin.kernel.errors import Busy, TocsinError, Unauthenticated, Unusable, UnusableMany
 from tocsin.kernel.ports import Replies as Reading
 from tocsin.kernel.ports import Rooms
 from tocsin.kernel.redact import shown
@@ -34,7 +35,7 @@ from tocsin.web.people_pages import PeoplePages
 from tocsin.web.quiet_pages import QuietPages
 from tocsin.web.replies import Replies
 from tocsin.web.report_pages import ReportPages
-from tocsin.web.security import DOCS_CSP, SecurityHeaders, networks
+from tocsin.web.security import CSP, DOCS_CSP, HEADERS, SecurityHeaders, networks
 from tocsin.web.service_pages import ServicePages
 
 HERE = Path(__file__).parent
@@ -42,6 +43,7 @@ WAYS_IN = ("/in/", "/v2/", "/api/v2/")
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 MACHINES = ("/api", "/v2", "/in/")
 """addresses whose errors are for programs, whatever they accept"""
+FAILED = "Something is wrong in Tocsin itself, and its log says what. Try again; if it stays so, run `tocsin doctor` or tell whoever runs this server."
 
 
 class ShortWay:
@@ -73,6 +75,18 @@ class ShortWay:
         await self._app(scope, receive, send)
 
 
+def without_slash(app: FastAPI, request: Request) -> str:
+    """The address without the slash at its end where there is one by that name, on this host whatever the request calls it."""
+    path = request.scope["path"].rstrip("/")
+    if not path or path == request.scope["path"]:
+        return ""
+    scope = dict(request.scope) | {"path": path}
+    if all(route.matches(scope)[0] is Match.NONE for route in app.router.routes):
+        return ""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return "/" + quote(path.lstrip("/\\")) + query
+
+
 def build_app(
     engine: Engine,
     *,
@@ -91,6 +105,9 @@ def build_app(
     app = FastAPI(
         title="Tocsin", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
     )
+    app.router.redirect_slashes = (
+        False  # Starlette's redirect names the host that the request named, whoever wrote that
+    )
     app.add_middleware(SecurityHeaders, https=web.secure)
 
     @app.exception_handler(TocsinError)
@@ -98,13 +115,16 @@ def build_app(
         if for_people(request):
             if isinstance(error, Unauthenticated):
                 return web.page("sign_in.html", request, 401, error=shown(error.sentence, 4000), next="")
-            return web.page(
+            page = web.page(
                 "message.html",
                 request,
                 error.status,
                 title="That did not work",
                 text=shown(error.sentence, 4000),
             )
+            if isinstance(error, Busy):
+                page.headers["retry-after"] = str(error.retry_after)
+            return page
         if isinstance(error, UnusableMany):
             return problem(Unusable(shown(error.sentence, 4000), error.faults[0].where))
         return problem(error)
@@ -115,8 +135,27 @@ def build_app(
         where = ".".join(str(part) for part in first["loc"])
         return problem(Unusable(f"{where[:60]}: {first['msg'][:300]}", where[:60]))
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        """What nobody foresaw. It is answered outside of all else, asks the store for nothing, and is logged after this."""
+        headers = dict(HEADERS) | {"cache-control": "no-store"}
+        if for_people(request):
+            page = web.page(
+                "message.html", request, 500, title="That did not work", text=FAILED, session=None
+            )
+            page.headers.update(headers | {"content-security-policy": CSP})
+            return page
+        body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": FAILED}
+        return JSONResponse(body, 500, headers, media_type="application/problem+json")
+
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and (shorter := without_slash(app, request)):
+            return RedirectResponse(shorter, 307)
         if for_people(request):
             text = "There is no such page." if error.status_code == 404 else str(error.detail)
             return web.page("message.html", request, error.status_code, title="Not here", text=text)
