@@ -28,6 +28,7 @@ from tocsin.drill.library import sendings
 from tocsin.drill.rooms import DrillRooms
 from tocsin.kernel.clock import SECOND
 from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
+from tocsin.kernel.logs import configure_log
 from tocsin.kernel.redact import mask
 from tocsin.settings import Settings, load_settings
 from tocsin.web.protocol import MAX_CONNECTIONS, BoundedProtocol
@@ -50,6 +51,7 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: errors made on purpose are shown as their sentence, with exit code 2."""
+    configure_log()
     try:
         cli(standalone_mode=True)
     except UnusableMany as error:
@@ -163,6 +165,7 @@ def run(settings: Settings, kind: str) -> None:
                 lifespan="off",
                 ws="none",
                 proxy_headers=False,
+                server_header=False,
                 timeout_graceful_shutdown=3,
                 http=BoundedProtocol,
                 limit_concurrency=MAX_CONNECTIONS,

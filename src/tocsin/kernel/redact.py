@@ -33,7 +33,7 @@ _PATTERNS = (
     # scheme://user:password@host
     (r"(?i)((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,256}:)[^\s@/]{1,512}@", rf"\1{MASK}@"),
     # keys in Tocsin's own addresses
-    (r"(/(?:a|report|in/[a-z0-9_-]{1,64}|in/reply/[a-z]{1,16})/)[A-Za-z0-9_-]{16,}", rf"\1{MASK}"),
+    (r"(/(?:a|report|sign-in|in/[a-z0-9_-]{1,64}|in/reply/[a-z]{1,16})/)[A-Za-z0-9_-]{16,}", rf"\1{MASK}"),
     # what vendors, and Tocsin, begin their tokens with
     (r"\b(xox[abprs]-|gh[pousr]_|github_pat_|glpat-|sk_live_|toc_|AKIA)[A-Za-z0-9_-]{8,}", rf"\1{MASK}"),
     (r"(?<![A-Za-z0-9_.-])(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?", rf"\1{MASK}"),

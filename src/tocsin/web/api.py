@@ -75,14 +75,15 @@ class Api:
         ]
 
     def _route(self, method: str, path: str, work: Work) -> Route:
-        async def endpoint(request: Request) -> Response:
-            body = await read_body(request) if method != "GET" else {}
-            return await run_in_threadpool(self._answer, request, body, work)
+        async def write(request: Request) -> Response:
+            # who asks is known before anything that strangers send is read
+            principal = await run_in_threadpool(auth.principal_of, self.engine, request)
+            return await run_in_threadpool(work, request, principal, await read_body(request))
 
-        return Route(path, endpoint, methods=[method])
+        async def read(request: Request) -> Response:
+            return await run_in_threadpool(lambda: work(request, auth.principal_of(self.engine, request), {}))
 
-    def _answer(self, request: Request, body: dict[str, Any], work: Work) -> Response:
-        return work(request, auth.principal_of(self.engine, request), body)
+        return Route(path, read if method == "GET" else write, methods=[method])
 
     # incidents
 

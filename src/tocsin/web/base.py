@@ -237,16 +237,23 @@ class Web:
         return HTMLResponse(html, status, {NOW_HEADER: str(now // MILLISECOND)})
 
     def _known(self, request: Request) -> dict[str, Any]:
-        """Who asks, where somebody signed in does: for pages that are made outside a visit."""
-        session = auth.session_of(self.engine, request)
-        directory = self.engine.directory()
+        """Who asks, where somebody signed in does: for pages that are made outside a visit.
+
+        Nobody where the store cannot say: such a page often tells just that.
+        """
+        try:
+            session = auth.session_of(self.engine, request)
+            directory = self.engine.directory()
+            banner = overview.banner(self.engine) if session else []
+        except Busy:
+            return {}
         person = directory.people.get(session.person) if session else None
         if session is None or person is None or not person.active:
             return {}
         principal = person_principal(person.id, person.role)
         return {
             "session": session, "me": principal, "zone": person.zone, "name": directory.name,
-            "may": lambda verb: authorize(principal, verb).allowed, "banner": overview.banner(self.engine),
+            "may": lambda verb: authorize(principal, verb).allowed, "banner": banner,
         }  # fmt: skip
 
     def route(self, path: str, handler: Handler, *, form: bool = False) -> Route:

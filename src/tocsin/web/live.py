@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -14,10 +15,23 @@ from starlette.routing import Route
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
 from tocsin.kernel.clock import to_iso
-from tocsin.kernel.errors import Forbidden, TocsinError, Unauthenticated
-from tocsin.kernel.facts import Fact
+from tocsin.kernel.errors import Busy, Forbidden, TocsinError, Unauthenticated
 from tocsin.web import auth
 from tocsin.web.base import Web
+
+BEAT = 15.0
+"""seconds without a word after which a listener hears that the stream lives, however much happens that is not for them"""
+AGAIN = 2.0
+"""seconds until a store that did not answer is asked again"""
+GATHER = 0.1
+"""seconds in which a burst of commits becomes one look: a flood of alerts must not work for each listener each time"""
+
+
+class News(msgspec.Struct, frozen=True):
+    """``events`` as they are sent, empty for none; ``position`` of the last fact that was looked at."""
+
+    events: str
+    position: int
 
 
 class Live:
@@ -38,16 +52,12 @@ class Live:
     async def events(self, request: Request) -> Response:
         """Whoever may view incidents; a stream ends once its principal is no longer who they were."""
         await run_in_threadpool(self._viewer, request)
-        last = request.headers.get("last-event-id", "")
-        start = (
-            int(last)
-            if last.isascii() and last.isdigit() and len(last) < 19
-            else await run_in_threadpool(lambda: self.web.engine.store.read(lambda r: r.last_position()))
-        )
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":  # an answer without a body would never end
+            return Response(media_type="text/event-stream", headers=headers)
+        start = await run_in_threadpool(self._start, request.headers.get("last-event-id", ""))
         return StreamingResponse(
-            self._stream(request, start),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            self._stream(request, start), media_type="text/event-stream", headers=headers
         )
 
     def _viewer(self, request: Request) -> Principal:
@@ -57,48 +67,72 @@ class Live:
             raise Forbidden(decision.reason)
         return principal
 
-    def _look(self, request: Request, position: int) -> tuple[Principal, list[Fact]] | None:
-        """Who asks as of now, and what happened since; None where they may ask no longer."""
+    def _start(self, last: str) -> int:
+        """Where to go on: after the last event that was seen, at the present end where there is none.
+
+        One beyond the end was seen before the database was restored.
+        """
+        end = self.web.engine.store.read(lambda r: r.last_position())
+        return min(int(last), end) if last.isascii() and last.isdigit() and len(last) < 19 else end
+
+    def _news(self, request: Request, position: int) -> News | None:
+        """What happened since, for who asks as of now; None where they may ask no longer. Raises :class:`Busy`."""
         try:
             principal = self._viewer(request)
         except (Unauthenticated, Forbidden):
             return None
-        return principal, self.web.engine.store.read(lambda r: r.facts_since(position))
+        facts = self.web.engine.store.read(lambda r: r.facts_since(position))
+        names: dict[str, str] = {}
+        events = []
+        for fact in facts:
+            if fact.stream.kind != "incident":
+                continue
+            if fact.stream.id not in names:
+                names[fact.stream.id] = self._name(principal, fact.stream.id)
+            if name := names[fact.stream.id]:
+                data = json.dumps({"incident": name, "type": fact.type, "at": to_iso(fact.recorded_at)})
+                events.append(f"id: {fact.position}\nevent: fact\ndata: {data}\n\n")
+        return News("".join(events), facts[-1].position if facts else position)
 
-    def _event(self, principal: Principal, fact: Fact) -> str:
-        """One event; empty for what is none of the principal's business, or cannot be read."""
-        if fact.stream.kind != "incident":
-            return ""
+    def _name(self, principal: Principal, incident: str) -> str:
+        """The number of an incident; empty for one that is none of the principal's business, or cannot be read."""
         try:
-            incident = self.web.engine.incident(principal, fact.stream.id)
+            return self.web.engine.incident(principal, incident).name
+        except Busy:
+            raise
         except TocsinError:
             return ""
-        data = json.dumps({"incident": incident.name, "type": fact.type, "at": to_iso(fact.recorded_at)})
-        return f"id: {fact.position}\nevent: fact\ndata: {data}\n\n"
 
     async def _stream(self, request: Request, position: int) -> AsyncIterator[str]:
-        self.web.event_loop = asyncio.get_running_loop()
+        loop = self.web.event_loop = asyncio.get_running_loop()
         waker = asyncio.Event()
         self.web.wakers.add(waker)
         try:
             yield ": welcome\n\n"
+            spoke = loop.time()
             while True:
                 waker.clear()
-                found = await run_in_threadpool(self._look, request, position)
-                if found is None:
-                    return
-                principal, facts = found
-                for fact in facts:
-                    position = fact.position
-                    event = await run_in_threadpool(self._event, principal, fact)
-                    if event:
-                        yield event
-                if facts:
-                    continue
                 try:
-                    await asyncio.wait_for(waker.wait(), 15)
-                except TimeoutError:
+                    news = await run_in_threadpool(self._news, request, position)
+                    patience = BEAT
+                except Busy:  # the listener stays, and hears afterwards what it missed
+                    news, patience = News("", position), AGAIN
+                if news is None:
+                    return
+                if news.events:
+                    yield news.events
+                    spoke = loop.time()
+                if news.position != position:
+                    position = news.position
+                    continue
+                if loop.time() >= spoke + BEAT:
                     yield ": still here\n\n"
+                    spoke = loop.time()
+                try:
+                    await asyncio.wait_for(waker.wait(), min(patience, spoke + BEAT - loop.time()))
+                except TimeoutError:
+                    continue
+                await asyncio.sleep(GATHER)
         finally:
             self.web.wakers.discard(waker)
 

@@ -1,6 +1,7 @@
-"""The HTTP protocol of the server, bounded where uvicorn is not: how large the head of a request is, and how long it takes.
+"""The HTTP protocol of the server, bounded where uvicorn is not: how large the head of a request is, and how long it and
+the body take.
 
-What is refused here never reaches the application; the bodies are bounded there, by address.
+What is refused here never reaches the application; how large a body may be is bounded there, by address.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ MAX_HEAD = 64 * 1024
 """bytes of a request's first line and headers together"""
 HEAD_SECONDS = 30.0
 """within which the head must have arrived: whoever opens connections and says nothing must not fill the places of others"""
+BODY_SECONDS = 60.0
+"""within which the body must have arrived after its head, whether anybody reads it or it is answered already. The ways in
+say so themselves, and earlier (:data:`tocsin.intake.limits.READ_SECONDS`)"""
 MAX_CONNECTIONS = 2000
 """at once; more are answered 503. Live pages hold one each, senders one while they send"""
 
@@ -37,7 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._start_timer()
+        self._start_timer(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -54,7 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_head, self._head, self._unparsed = True, 0, 0
         if self._timer is None:
-            self._start_timer()
+            self._start_timer(HEAD_SECONDS)
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -68,7 +72,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_timer()
+        self._start_timer(BODY_SECONDS)
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._stop_timer()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         if self._too_large:
@@ -90,8 +99,8 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.close()
 
-    def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self.transport.close)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

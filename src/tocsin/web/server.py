@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from tocsin import __version__
 from tocsin.engine.engine import Engine
-from tocsin.kernel.errors import TocsinError, Unauthenticated, Unusable, UnusableMany
+from tocsin.kernel.errors import Busy, TocsinError, Unauthenticated, Unusable, UnusableMany
 from tocsin.kernel.ports import Replies as Reading
 from tocsin.kernel.ports import Rooms
 from tocsin.kernel.redact import shown
@@ -34,15 +36,15 @@ from tocsin.web.people_pages import PeoplePages
 from tocsin.web.quiet_pages import QuietPages
 from tocsin.web.replies import Replies
 from tocsin.web.report_pages import ReportPages
-from tocsin.web.security import DOCS_CSP, SecurityHeaders, networks
+from tocsin.web.security import CSP, DOCS_CSP, HEADERS, SecurityHeaders, networks
 from tocsin.web.service_pages import ServicePages
 
 HERE = Path(__file__).parent
 WAYS_IN = ("/in/", "/v2/", "/api/v2/")
 NOSNIFF = (b"x-content-type-options", b"nosniff")
-Endpoint = Callable[[Request], Awaitable[Response]]
 MACHINES = ("/api", "/v2", "/in/")
 """addresses whose errors are for programs, whatever they accept"""
+FAILED = "Something is wrong in Tocsin itself, and its log says what. Try again; if it stays so, run `tocsin doctor` or tell whoever runs this server."
 
 
 class Site(FastAPI):
@@ -55,6 +57,17 @@ class Site(FastAPI):
         """Adds their routes; those that take something are asked before anything else is."""
         self.router.routes.extend(routes)
         self._ways_in = [route for route in routes if "POST" in (route.methods or ())]
+        self._straight = ServerErrorMiddleware(self._answer, handler=self._failed)
+
+    @staticmethod
+    async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Response = await scope["endpoint"](Request(scope, receive, send))
+        answer.raw_headers.append(NOSNIFF)
+        await answer(scope, receive, send)
+
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        found: Response = await self.exception_handlers[Exception](request, error)  # type: ignore[misc]
+        return found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].startswith(WAYS_IN):
@@ -62,10 +75,7 @@ class Site(FastAPI):
                 match, found = route.matches(scope)
                 if match is Match.FULL:
                     scope.update(found)
-                    endpoint: Endpoint = route.endpoint
-                    answer = await endpoint(Request(scope, receive, send))
-                    answer.raw_headers.append(NOSNIFF)
-                    await answer(scope, receive, send)
+                    await self._straight(scope, receive, send)
                     return
         await super().__call__(scope, receive, send)
 
@@ -77,6 +87,18 @@ TITLES = {403: "This is for others", 404: "Not here"}
 def sentence(text: str) -> str:
     """What is wrong, as a page says it: with a capital and a full stop."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
+def without_slash(app: FastAPI, request: Request) -> str:
+    """The address without the slash at its end where there is one by that name, on this host whatever the request calls it."""
+    path = request.scope["path"].rstrip("/")
+    if not path or path == request.scope["path"]:
+        return ""
+    scope = dict(request.scope) | {"path": path}
+    if all(route.matches(scope)[0] is Match.NONE for route in app.router.routes):
+        return ""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return "/" + quote(path.lstrip("/\\")) + query
 
 
 def build_app(
@@ -97,6 +119,9 @@ def build_app(
     app = Site(
         title="Tocsin", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
     )
+    app.router.redirect_slashes = (
+        False  # Starlette's redirect names the host that the request named, whoever wrote that
+    )
     app.add_middleware(SecurityHeaders, https=web.secure)
 
     @app.exception_handler(TocsinError)
@@ -104,13 +129,16 @@ def build_app(
         if for_people(request):
             if isinstance(error, Unauthenticated):
                 return web.page("sign_in.html", request, 401, error=shown(error.sentence, 4000), next="")
-            return web.page(
+            page = web.page(
                 "message.html",
                 request,
                 error.status,
                 title=TITLES.get(error.status, "That did not work"),
                 text=sentence(shown(error.sentence, 4000)),
             )
+            if isinstance(error, Busy):
+                page.headers["retry-after"] = str(error.retry_after)
+            return page
         if isinstance(error, UnusableMany):
             return problem(Unusable(shown(error.sentence, 4000), error.faults[0].where))
         return problem(error)
@@ -121,8 +149,27 @@ def build_app(
         where = ".".join(str(part) for part in first["loc"])
         return problem(Unusable(f"{where[:60]}: {first['msg'][:300]}", where[:60]))
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        """What nobody foresaw. It is answered outside of all else, asks the store for nothing, and is logged after this."""
+        headers = dict(HEADERS) | {"cache-control": "no-store"}
+        if for_people(request):
+            page = web.page(
+                "message.html", request, 500, title="That did not work", text=FAILED, session=None
+            )
+            page.headers.update(headers | {"content-security-policy": CSP})
+            return page
+        body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": FAILED}
+        return JSONResponse(body, 500, headers, media_type="application/problem+json")
+
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and (shorter := without_slash(app, request)):
+            return RedirectResponse(shorter, 307)
         if for_people(request):
             text = "There is no such page." if error.status_code == 404 else str(error.detail)
             return web.page("message.html", request, error.status_code, title="Not here", text=text)
