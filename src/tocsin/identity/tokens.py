@@ -15,13 +15,12 @@ from tocsin.kernel.randomness import Randomness, token
 PREFIX = "toc_"
 """So that scanners for leaked secrets, and people, know a Tocsin token when they see one."""
 
-SCOPES = ("read", "respond", "configure", "silence", "intake", "admin")
+SCOPES = ("read", "respond", "configure", "silence", "admin")
 IMPLIES = {
     "read": frozenset({"read"}),
     "respond": frozenset({"read", "respond"}),
     "configure": frozenset({"read", "configure"}),
     "silence": frozenset({"read", "silence"}),
-    "intake": frozenset({"intake"}),
     "admin": frozenset(SCOPES),
 }
 """What each scope brings with it."""
