@@ -156,10 +156,14 @@ class Work:
     def _miss_what_restarts(self, incident: Incident, body: f.Body) -> None:
         """A duty that is late when a fact restarts it leaves its miss behind: its timer may not have been looked at yet."""
         rules = restarted_by(body)
-        if not rules or not incident.open or incident.paused_until:
+        if not rules or not incident.open:
             return
         for duty in owed(incident, self.policy(incident)):
-            if duty.rule in rules and duty.due < self.now and duty.id not in incident.missed:
+            if (
+                (duty.rule in rules or rules == ALL)
+                and duty.due < self.now
+                and duty.id not in incident.missed
+            ):
                 people = [incident.holder] if incident.holder else []
                 self.record(incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
 
@@ -236,7 +240,9 @@ def restarted_by(body: f.Body) -> tuple[str, ...]:
     if isinstance(body, f.UpdatePosted):
         return ("update",)
     if isinstance(body, f.SeverityChanged) and body.before != body.after:
-        return ("acknowledge", "respond", "update")
+        return ("acknowledge", "respond", "update", "stand_up")
+    if isinstance(body, f.PolicyAdopted):
+        return ALL
     return ()
 
 
@@ -251,6 +257,9 @@ def search_text(incident: Incident) -> str:
             *(a.ref.summary for a in list(incident.alerts.values())[:20]),
         ]
     )
+ALL = ("*",)
+
+
 
 
 def find_row(reader: Reader, reference: str) -> StreamRow:

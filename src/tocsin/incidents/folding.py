@@ -22,7 +22,7 @@ from tocsin.incidents.incident import (
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 6
+FOLD = 7
 
 
 def fold(incident: Incident, body: f.Body | None, at: Instant, version: int, principal: str) -> None:
@@ -64,6 +64,7 @@ def _declared(i: Incident, b: f.Declared, at: Instant) -> None:
     ) = at
     i.calendars = [b.calendar]
     i.kinds = [(at, b.kind, b.subtype)]
+    i.severities = [(at, b.severity)]
     i.milestones["detected"] = at
     i.protocol["record"] = at
     i.confirmed_at = at if b.severity_state == "confirmed" else 0
@@ -98,6 +99,8 @@ def _severity(i: Incident, b: f.SeverityChanged, at: Instant) -> None:
     i.severity, i.severity_state, i.severity_reason = b.after, b.state, b.reason
     i.rule = b.rule
     i.confirmed_at = at if b.state == "confirmed" else 0
+    i.raised_by = b.merged
+    i.severities.append((at, b.after))
     if b.direction == "raised":
         i.acknowledge_from = i.respond_from = i.update_from = i.resolve_chase_from = at
         i.responded_at = i.acknowledged_at = 0
@@ -274,7 +277,8 @@ def _status(i: Incident, b: f.StatusChanged, at: Instant) -> None:
 
 def _reopened(i: Incident, b: f.Reopened, at: Instant) -> None:
     i.status, i.resolved_at, i.resolved_by_person, i.closed_at = "investigating", 0, False, 0
-    i.acknowledge_from = i.respond_from = i.update_from = at
+    i.acknowledge_from = i.respond_from = i.update_from = i.hear_from = at
+    i.severities = [(at, i.severity)]
     i.acknowledged_at = i.responded_at = i.silent_intervals = 0
     _let_go(i)
     i.asked, i.declined = [], []
@@ -448,7 +452,7 @@ def _restored(i: Incident, b: f.ServiceRestored, at: Instant) -> None:
 
 
 def _adopted(i: Incident, b: f.PolicyAdopted, at: Instant) -> None:
-    i.policy = b.after
+    i.policy, i.severities = b.after, [(at, i.severity)]
 
 
 def _calendar(i: Incident, b: f.CalendarJoined, at: Instant) -> None:

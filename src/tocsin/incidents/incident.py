@@ -226,6 +226,10 @@ class Incident(msgspec.Struct):
     restored: dict[str, str] = {}
     """service → limited or full"""
     heard: dict[str, Instant] = {}
+    severities: list[tuple[Instant, str]] = []
+    """(from when, severity), as it was said since it was declared, opened again or moved to another policy"""
+    hear_from: Instant = 0
+    """since when the audiences of continuity hear again of an incident that had ended"""
     """audience of continuity → when it last heard"""
     overridden: dict[str, str] = {}
     """gate → the reason with which the commander went on without it"""
