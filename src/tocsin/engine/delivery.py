@@ -163,7 +163,8 @@ class Composer:
         """A message that is about no incident: an action item, the policy, a test."""
         body: dict[str, Any] = decode(row.payload)
         if "subject" in body:
-            return about_subject(row, body["subject"], self.public_url)
+            subject = body["subject"] | {"restricted": self._restricted(row, body["subject"])}
+            return about_subject(row, subject, self.public_url)
         text = str(body.get("text", "This is a test page."))
         return Message(
             row.key, row.address, "Test page from Tocsin", text, text, row.urgency, "test", id=row.id
@@ -178,6 +179,12 @@ class Composer:
         listed = {one.id: one for row, _, one in told if row.id in ids}
         drill = next(iter(listed.values())).drill
         others = [one for one in self.unanswered(person) if one.drill == drill and one.id not in listed]
+    def _restricted(self, row: OutboxRow, subject: dict[str, Any]) -> bool:
+        """Whether what it is about is restricted by now, whatever it was when the message was written."""
+        kind, _, id = row.scope.partition("/")
+        stream = self.tx.stream(Stream(kind, id))
+        return bool(subject.get("restricted")) or (stream is not None and stream.restricted)
+
         listed |= {one.id: one for one in sorted(others, key=_worst_first)[:LISTED]}
         incidents = sorted(listed.values(), key=_worst_first)
         also = [self._as_notice(body, one) for row, body, one in told if row.id not in ids]

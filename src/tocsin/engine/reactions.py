@@ -8,6 +8,7 @@ from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stand
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
+from tocsin.incidents.actions import ActionItem, ActionRestricted
 from tocsin.incidents.incident import Incident, Run
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
@@ -18,6 +19,7 @@ from tocsin.notify.rules import next_contact, plan
 
 URGENCY = {"P1": 0, "P2": 1, "P3": 2, "P4": 3}
 
+MOST_ACTIONS = 10_000
 
 def admit(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
     """Lets those see a restricted incident whom the policy names for its type, beside whoever works on it."""
@@ -35,6 +37,16 @@ def admit(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
 
 def start_paging(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
     """A new incident pages the responders, and for P1 and P2 the commander on rotation."""
+def restrict_actions(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
+    """What an incident hides its action items hide too, those that were agreed while everybody saw it."""
+    rows = work.tx.streams("action", limit=MOST_ACTIONS) if incident.restricted else []
+    for row in rows:
+        if not row.restricted and incident.name in row.search:
+            item = work.load_other(ActionItem, row.stream.id)
+            if item.incident == incident.id:
+                work.record(item, ActionRestricted(list(incident.members)))
+
+
     start_responders(work, incident, incident.severity_reason)
     start_commander(work, incident, "the incident opened")
     activate(work, incident)
@@ -589,7 +601,7 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
     f.Declared: (admit, note_change, start_paging, begin_continuity),
-    f.TypeSet: (admit, restrict_alerts, begin_continuity),
+    f.TypeSet: (admit, restrict_alerts, restrict_actions, begin_continuity),
     f.ServicesAffected: (begin_continuity,),
     f.ServiceState: (begin_continuity,),
     f.PostMortemStepDone: (after_learned,),  # type: ignore[dict-item]
