@@ -78,7 +78,7 @@ def compose(
     tx: Transaction, rows: list[OutboxRow], directory: Directory, now: Instant, *, secret: bytes, public_url: str, token: str,
     soon: Instant,
 ) -> Composed:  # fmt: skip
-    """Messages for leased rows; pages that are moot are withdrawn here.
+    """Messages for leased rows; what is moot is withdrawn here.
 
     A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity.
     """
@@ -87,12 +87,13 @@ def compose(
     together: dict[tuple[str, ...], list[OutboxRow]] = {}
     for row in rows:
         try:
+            moot = composer.moot(row)
             key = composer.together(row)
         except Exception as error:  # noqa: BLE001  # one stream that cannot be read must not hold up the others
             done.faults.append((row, error))
             continue
-        if key is None:
-            tx.complete_outbox(row.id, token, "withdrawn", now, "nothing left to acknowledge")
+        if moot:
+            tx.complete_outbox(row.id, token, "withdrawn", now, moot)
         else:
             together.setdefault(key, []).append(row)
     for group in together.values():
@@ -130,16 +131,24 @@ class Composer:
             self._loaded[id] = read_incident(self.tx, row) if row else None
         return self._loaded[id]
 
-    def together(self, row: OutboxRow) -> tuple[str, ...] | None:
-        """What a row shares a message by; None where it is a page that nobody need answer any more."""
+    def moot(self, row: OutboxRow) -> str:
+        """Why a row need not leave any more: nobody waits for the answer, or its person is not there; empty where it must."""
+        person = self.directory.people.get(row.recipient)
+        if person is not None and not person.active:
+            return "deactivated"
         body: dict[str, Any] = decode(row.payload)
-        incident = self.incident(body.get("incident", ""))
-        if row.effect == "test" or incident is None:
-            return (row.id,)
-        if row.effect == "page":
+        incident = self.incident(body.get("incident", "")) if row.effect == "page" else None
+        if incident is not None:
             run = incident.runs.get(body.get("run", ""))
             if not incident.open or (run is not None and run.state != "running"):
-                return None
+                return "nothing left to acknowledge"
+        return ""
+
+    def together(self, row: OutboxRow) -> tuple[str, ...]:
+        """What a row shares a message by."""
+        incident = self.incident(decode(row.payload).get("incident", ""))
+        if row.effect == "test" or incident is None:
+            return (row.id,)
         return (row.recipient, row.channel, row.address, "drill" if incident.drill else "real")
 
     def parcel(self, rows: list[OutboxRow]) -> Parcel:
@@ -170,6 +179,12 @@ class Composer:
             row.key, row.address, "Test page from Tocsin", text, text, row.urgency, "test", id=row.id
         )
 
+    def _restricted(self, row: OutboxRow, subject: dict[str, Any]) -> bool:
+        """Whether what it is about is restricted by now, whatever it was when the message was written."""
+        kind, _, id = row.scope.partition("/")
+        stream = self.tx.stream(Stream(kind, id))
+        return bool(subject.get("restricted")) or (stream is not None and stream.restricted)
+
     def _page(
         self, main: OutboxRow, pages: list[OutboxRow], told: list[tuple[OutboxRow, dict[str, Any], Incident]]
     ) -> Message:
@@ -179,12 +194,6 @@ class Composer:
         listed = {one.id: one for row, _, one in told if row.id in ids}
         drill = next(iter(listed.values())).drill
         others = [one for one in self.unanswered(person) if one.drill == drill and one.id not in listed]
-    def _restricted(self, row: OutboxRow, subject: dict[str, Any]) -> bool:
-        """Whether what it is about is restricted by now, whatever it was when the message was written."""
-        kind, _, id = row.scope.partition("/")
-        stream = self.tx.stream(Stream(kind, id))
-        return bool(subject.get("restricted")) or (stream is not None and stream.restricted)
-
         listed |= {one.id: one for one in sorted(others, key=_worst_first)[:LISTED]}
         incidents = sorted(listed.values(), key=_worst_first)
         also = [self._as_notice(body, one) for row, body, one in told if row.id not in ids]

@@ -254,7 +254,7 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
     """Notices carry no acknowledge and go to quiet channels, except to those told of a P1 or P2."""
     for person_id in body.people:
         person = work.directory.people.get(person_id)
-        if person is None:
+        if person is None or not person.active:
             continue
         for attempt in plan(person, incident.severity, "nudge" if body.quiet else "notice"):
             work.send(
@@ -279,6 +279,12 @@ def tell_at_open(work: Work, incident: Incident) -> None:
     if due is None or notice is None or due > work.now:
         return
     people: list[str] = []
+def still_here(work: Work, people: Iterable[str]) -> list[str]:
+    """Those of them who are not deactivated, each once."""
+    known = work.directory.people
+    return [one for one in dict.fromkeys(people) if one not in known or known[one].active]
+
+
     service = incident.services[0] if incident.services else ""
     for target in notice.targets:
         people.extend(
@@ -304,14 +310,12 @@ def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact
         stop_runs(work, incident, "the severity was raised; paging begins anew")
         start_responders(work, incident, f"raised to {body.after}: {body.reason}", first=first)
         start_commander(work, incident, f"raised to {body.after}")
-        if incident.commander:
+        if commander := still_here(work, [incident.commander] if incident.commander else []):
             said = f"raised from {body.before} to {body.after}"
-            work.record(
-                incident, f.Told("commander", [incident.commander], f"raised:{fact_id}", body.reason, said)
-            )
+            work.record(incident, f.Told("commander", commander, f"raised:{fact_id}", body.reason, said))
     elif body.direction == "lowered":
         work.withdraw(incident)
-        told = incident.everybody_told
+        told = still_here(work, incident.everybody_told)
         if told:
             said = f"lowered from {body.before} to {body.after}"
             work.record(
@@ -341,7 +345,7 @@ def after_acknowledged(work: Work, incident: Incident, body: f.Acknowledged, fac
     for run_id in body.runs:
         work.withdraw(incident, tag=run_id)
     if kinds != {"commander"}:
-        others = [person for person in incident.everybody_paged if person != body.person]
+        others = still_here(work, (one for one in incident.everybody_paged if one != body.person))
         if others:
             name = work.directory.name(body.person)
             reason, said = f"{name} acknowledged", f"{name} has it"
@@ -397,7 +401,9 @@ def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> N
             _take(work, incident, run, following, 0)
         elif run.kind == "manual":
             work.record(incident, f.RunStopped(run.id, f"{name} can't take it"))
-            told = [who for who in (incident.commander or incident.acting_commander, incident.holder) if who]
+            told = still_here(
+                work, filter(None, (incident.commander or incident.acting_commander, incident.holder))
+            )
             if told:
                 work.record(
                     incident,
@@ -469,7 +475,7 @@ def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id
             stop_runs(work, incident, "all alerts cleared")
     else:
         reached = [who for who in (incident.holder, incident.commander or incident.acting_commander) if who]
-    people = list(dict.fromkeys(reached))
+    people = still_here(work, reached)
     if people:
         work.record(
             incident,
@@ -490,7 +496,7 @@ def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id:
     work.withdraw(incident)
     if incident.status == "closed":
         return
-    told = incident.everybody_told
+    told = still_here(work, incident.everybody_told)
     if told:
         text = "false alarm, all clear" if incident.status == "false_alarm" else "resolved"
         work.record(incident, f.Told("everybody told", told, f"ended:{fact_id}", body.reason or text, text))
@@ -498,7 +504,7 @@ def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id:
 
 def after_reopened(work: Work, incident: Incident, body: f.Reopened, fact_id: str) -> None:
     """Reopening pages again, calls what the severity wants at once, and tells everybody who heard that it was over."""
-    told = incident.everybody_told
+    told = still_here(work, incident.everybody_told)
     start_responders(work, incident, f"reopened: {body.reason}")
     start_commander(work, incident, "reopened")
     activate(work, incident)
@@ -581,8 +587,9 @@ def after_told_outside(
 
 
 def after_merge(work: Work, incident: Incident, body: f.MergedFrom, fact_id: str) -> None:
-    """Who was told of the source is told the new number; a team whose page moved here goes on being paged."""
-    if body.told:
+    """Who was told of the source is told the new number. Who is paged is decided once all of it has moved."""
+    people = still_here(work, body.told)
+    if people:
         said = f"{body.source_name} goes on as {incident.name}"
         work.record(incident, f.Told("told of the merged", body.told, f"merged:{fact_id}", said, said))
     if incident.open:
