@@ -30,6 +30,9 @@ from tocsin.kernel.randomness import Randomness, ulid
 from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Policy
 
+MERGES = 20
+"""merges of merges that are followed"""
+
 
 class Stateful(Protocol):
     """What the states of all kinds of stream have."""
@@ -125,6 +128,14 @@ class Work:
             return self.load(row.stream.id)
         incident = read_incident(self.tx, row)
         self._pending[incident.id] = Pending(incident, row.version, row.head)
+        return incident
+
+    def leading(self, incident: Incident) -> Incident:
+        """The incident that goes on where ``incident`` was merged into another; itself where it was not."""
+        for _ in range(MERGES):
+            if incident.status != "merged" or not incident.merged_into:
+                break
+            incident = self.load(incident.merged_into)
         return incident
 
     def load_other(self, state: type[S], reference: str, series: str = "") -> S:
@@ -246,6 +257,9 @@ def restarted_by(body: f.Body) -> tuple[str, ...]:
     return ()
 
 
+ALL = ("*",)
+
+
 def search_text(incident: Incident) -> str:
     """What full-text search looks through."""
     return " ".join(
@@ -257,9 +271,6 @@ def search_text(incident: Incident) -> str:
             *(a.ref.summary for a in list(incident.alerts.values())[:20]),
         ]
     )
-ALL = ("*",)
-
-
 
 
 def find_row(reader: Reader, reference: str) -> StreamRow:

@@ -119,6 +119,8 @@ class SeverityChanged(Body):
     reason: str
     state: str = "confirmed"
     rule: str = ""
+    merged: str = ""
+    """id of the incident whose merge raised it"""
 
 
 class TypeSet(Body):
@@ -521,6 +523,7 @@ class SplitFrom(Body):
     source_name: str
     alerts: list[AlertRef] = []
     reason: str = ""
+    cleared: list[tuple[str, str]] = []
 
 
 class MembersAdded(Body):
