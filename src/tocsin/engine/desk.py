@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin.engine import acting, deciding, merging, promising, recording, recovering
+from tocsin.engine import acting, deciding, merging, promising, recording, recovering, redacting
 from tocsin.engine import commands as c
 from tocsin.engine.access import MAX_TEXT, Answer, allow, answer, load, text_of
 from tocsin.engine.reactions import answered_by, assign, start_run
@@ -362,7 +362,7 @@ HANDLERS: dict[type[c.Command], Callable[[Work, Principal, Any], Answer]] = {
     c.StandUp: promising.stand_up, c.Validate: promising.validate, c.PostMortem: promising.post_mortem, c.DraftMessage: promising.draft,
     c.ApproveMessage: promising.approve, c.SendMessage: promising.send, c.Pause: pause, c.Resume: resume,
     c.Waive: deciding.waive, c.Ask: deciding.ask, c.SetServiceState: recording.service_state, c.Measure: recording.measure,
-    c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename, c.Redact: recording.redact,
+    c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename, c.Redact: redacting.redact,
 }  # fmt: skip
 HANDLERS.update(acting.HANDLERS)
 HANDLERS[c.AnswerRequest] = deciding.decide(HANDLERS)
