@@ -274,8 +274,9 @@ def note(incident: str, text: str, as_json: bool) -> None:
 def redact(incident: str, fact: str, reason: str, as_json: bool) -> None:
     """Take the words out of one fact: a password that was pasted, somebody's data. For owners.
 
-    FACT is the number that `tocsin timeline` shows, or the fact's id. Times, people and severities stay, and so does the
-    proof that nothing else was changed. INCIDENT may be an action item (ACT-3) too.
+    FACT is the number that `tocsin timeline` shows, or the fact's id. Copies of the words go with it: in other facts, in
+    messages that are kept or wait, in alerts. Times, people and severities stay, and so does the proof that nothing else
+    was changed. What has left cannot be called back. INCIDENT may be an action item (ACT-3) too.
 
     \b
     Example:

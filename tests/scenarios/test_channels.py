@@ -5,6 +5,7 @@ import re
 
 import msgspec
 import pytest
+from broken import written_by_a_newer_version
 from test_what_happens_to_people import World
 from wire_twilio import form_of
 
@@ -120,6 +121,17 @@ def test_ack_by_text_message_takes_what_the_last_page_listed_and_nothing_else(wo
 
 
 @pytest.mark.semantics(15)
+def test_an_answer_takes_what_it_can_though_one_of_what_the_page_listed_cannot_be_read(world):
+    world.alert(key="a")
+    world.run(2 * SECOND)
+    world.alert("checkout down", "b", service="checkout")
+    world.run(2 * MINUTE)
+    written_by_a_newer_version(world)
+    said = replies.answer(world.engine, Reply("sms", NUMBER, text="ack"))
+    assert said == "You have INC-2."
+    assert world.incident("INC-2").holder == world.person
+
+
 def test_a_number_names_one_incident_and_anything_else_is_answered_with_help(world):
     world.alert()
     world.run(SECOND)

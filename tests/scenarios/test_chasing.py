@@ -101,3 +101,14 @@ def test_waiving_ends_the_chase(world):
     before = len(of(world, "duty_chased", "respond"))
     world.run(HOUR)
     assert len(of(world, "duty_chased", "respond")) == before
+
+
+@pytest.mark.semantics(25)
+def test_a_pause_hides_no_update_that_was_late_when_it_began(world):
+    world.do("anna", c.Declare("one feature broken", severity="P3", services=["payments"]))
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.clock.advance(5 * HOUR)  # nobody's clock was looked at meanwhile, and people act first
+    world.do("anna", c.Pause("INC-1", world.clock.now() + HOUR, "waiting for the vendor"))
+    world.do("chiara", c.PostUpdate("INC-1", "the vendor is asked"))
+    world.run(2 * HOUR)
+    assert "MISSED: update" in world.told()

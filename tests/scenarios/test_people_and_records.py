@@ -228,6 +228,25 @@ def test_a_restricted_incident_never_merges_into_an_open_one(world):
         world.do("anna", c.Merge("INC-1", "INC-2"))
 
 
+@pytest.mark.semantics(23)
+def test_action_items_are_hidden_with_the_incident_that_turns_out_to_be_restricted(world):
+    world.do("bilal", c.Declare("a laptop is gone", "P2", services=["payments"]))
+    world.do(
+        "bilal", c.AddAction("INC-1", "ask the police about the laptop of Kavya", "bilal", "a case number")
+    )
+    hugo = person_principal("hugo", "responder")
+    assert len(world.engine.actions(hugo)) == 1
+    world.do("bilal", c.SetType("INC-1", "security"))
+    world.run(MINUTE)
+    assert world.engine.actions(hugo) == []
+    with pytest.raises(NotFound):
+        world.engine.action(hugo, "ACT-1")
+    assert len(world.engine.actions(person_principal("bilal", "responder"))) == 1
+    assert not [one for one in world.phone.messages if "laptop of Kavya" in one.text], (
+        "nor in what left since"
+    )
+
+
 @pytest.mark.semantics(21)
 def test_lowering_and_resolving_are_for_whoever_commands(world):
     world.alert()

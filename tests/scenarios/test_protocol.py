@@ -5,7 +5,7 @@ from test_what_happens_to_people import World
 
 from tocsin.engine import commands as c
 from tocsin.incidents.duties import duties, standing
-from tocsin.kernel.clock import HOUR, MINUTE, SECOND
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND
 
 
 @pytest.fixture
@@ -86,3 +86,48 @@ def test_stand_ups_are_owed_three_times_a_day_for_a_p1_and_one_that_is_missed_gi
     world.run(second - world.clock.now() + 40 * MINUTE)
     assert "MISSED: stand-up" in world.told()
     assert clocks(world)["stand_up"].duty.start > second
+
+
+@pytest.mark.guide("COM-5")
+@pytest.mark.semantics(8)
+def test_no_stand_up_is_missed_of_a_time_in_which_the_severity_had_none(world):
+    world.do("anna", c.Declare("the help has a typo", severity="P4", services=["payments"]))
+    world.run(2 * DAY)
+    world.do("anna", c.SetSeverity("INC-1", "P1", "the help deletes accounts"))
+    world.run(MINUTE)
+    assert "MISSED: stand-up" not in world.told()
+    assert clocks(world)["stand_up"].duty.start > world.clock.now()
+
+
+@pytest.mark.guide("COM-5")
+@pytest.mark.semantics(2)
+def test_no_stand_up_is_missed_of_a_time_in_which_it_was_resolved(world):
+    world.do("anna", c.Declare("reports are slow", severity="P2", services=["payments"]))
+    world.do("anna", c.Move("INC-1", "resolve", "fixed", override="seen by hand"))
+    world.run(2 * DAY)
+    world.do("anna", c.Move("INC-1", "reopen", "it is back"))
+    world.run(MINUTE)
+    assert "MISSED: stand-up" not in world.told()
+
+
+@pytest.mark.guide("COM-5")
+@pytest.mark.semantics(8)
+def test_lowering_owes_the_next_stand_up_of_the_new_rhythm_and_none_that_is_past(world):
+    world.clock.move_to(world.clock.now() - 3 * HOUR)  # 07:00
+    world.do("anna", c.Declare("reports are slow", severity="P2", services=["payments"]))
+    world.run(2 * HOUR + 5 * MINUTE)
+    world.do("anna", c.StandUp("INC-1", "an index is missing"))
+    world.run(3 * HOUR)
+    world.do("anna", c.SetSeverity("INC-1", "P3", "the index is built"))
+    world.run(MINUTE)
+    assert "MISSED: stand-up" not in world.told(), "09:30 is for a P3, and it was a P2 then"
+
+
+@pytest.mark.guide("COM-5")
+@pytest.mark.semantics(8)
+def test_raising_within_the_same_rhythm_keeps_the_stand_up_that_is_due(world):
+    world.do("anna", c.Declare("reports are slow", severity="P2", services=["payments"]))
+    due = clocks(world)["stand_up"].duty.start
+    world.run(due - world.clock.now() + 10 * MINUTE)
+    world.do("anna", c.SetSeverity("INC-1", "P1", "everything is slow"))
+    assert clocks(world)["stand_up"].duty.start == due

@@ -170,3 +170,18 @@ def test_validation_is_owed_by_the_time_of_the_resolution(world):
         world.do("chiara", c.Validate("INC-1", kind, "passed"))
     assert clocks(world, "validation")["validate the recovery"].state == "met"
     world.run(SECOND)
+
+
+@pytest.mark.semantics(2)
+def test_while_it_was_resolved_nobody_was_owed_word_of_it(world):
+    world.alert()
+    world.run(SECOND)
+    assert world.incident().plans
+    world.do("anna", c.PostUpdate("INC-1", "the bank is asked", "customers"))
+    world.do("anna", c.Move("INC-1", "resolve", "fixed", override="seen by hand"))
+    world.run(24 * HOUR)
+    world.do("anna", c.Move("INC-1", "reopen", "it is back"))
+    world.run(MINUTE)
+    assert "MISSED: continuity" not in world.told()
+    world.run(2 * HOUR)
+    assert "MISSED: continuity" in world.told(), "from the reopening on it is owed again"

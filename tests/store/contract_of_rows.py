@@ -104,6 +104,14 @@ class OutboxContract:
         assert [row.id for row in store.read(lambda tx: tx.outbox_of(str(INCIDENT)))] == ["o1", "o3"]
         assert store.read(lambda tx: tx.outbox_row("o1")) == an_effect("o1", key="same")
 
+    def test_a_payload_is_written_over_whatever_became_of_its_row(self, store):
+        store.write(lambda tx: tx.put_outbox([an_effect("o1"), an_effect("o2")]))
+        store.write(lambda tx: tx.withdraw_outbox(str(INCIDENT), NOW))
+        store.write(lambda tx: tx.reword_outbox("o1", b'{"text":"gone"}'))
+        found = {row.id: (bytes(row.payload), row.state) for row in store.read(lambda tx: tx.outbox())}
+        assert found["o1"] == (b'{"text":"gone"}', "withdrawn")
+        assert found["o2"][0] == an_effect("o2").payload
+
     def test_the_most_urgent_leave_first_then_the_oldest(self, store):
         store.write(
             lambda tx: tx.put_outbox(

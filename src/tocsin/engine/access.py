@@ -13,6 +13,12 @@ from tocsin.kernel.errors import Forbidden, NotFound, Unusable
 
 MAX_TEXT = 20_000
 
+LEADS_ON = frozenset({
+    "acknowledge", "decline", "update", "note", "decision", "attach_report", "add_task", "page", "milestone", "impact", "measure",
+    "service_state", "affect",
+})  # fmt: skip
+"""verbs that, said of a merged incident, are meant for the one that goes on; what decides about one is never led on"""
+
 Answer = dict[str, Any]
 
 
@@ -66,7 +72,9 @@ def answer(incident: Incident) -> Answer:
 
 
 def load(work: Work, principal: Principal, reference: str, verb: str, break_glass: str = "") -> Incident:
-    """The incident, if the principal may ``verb`` it."""
+    """The incident, if the principal may ``verb`` it. What somebody has to say leads on to where a merged one goes on."""
     incident = work.load(reference)
+    if verb in LEADS_ON:
+        incident = work.leading(incident)
     allow(work, principal, verb, incident, break_glass)
     return incident

@@ -6,6 +6,7 @@ every kind of stream; a :class:`Book` says what that stream owes and whom it ask
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -197,20 +198,33 @@ def owner_people(work: Work, incident: Incident, role: str) -> list[str]:
     """Who owes what belongs to ``role`` now, resolved at the moment of asking.
 
     A role of the incident: its holder, else the commander, else who acknowledged, else those being paged. A position of
-    the organisation (the CEO, the engineering manager): whoever holds it, else as for a role that nobody holds.
+    the organisation (the CEO, the engineering manager): whoever holds it, else as for a role that nobody holds. Whoever is
+    off is passed over for the next of these who is not; where nobody is left, whoever is on leave owes it all the same.
     """
     if role == "tocsin":
         return []
+    asked = list(_owners(work, incident, role))
+    for people in asked:
+        present = [person for person in people if not work.directory.off(person, work.now)]
+        if present:
+            return present
+    away = ([one for one in people if work.directory.on_leave(one, work.now)] for people in asked)
+    return next((people for people in away if people), [])
+
+
+def _owners(work: Work, incident: Incident, role: str) -> Iterator[list[str]]:
+    """Those whom it could be, one after another."""
     policy = work.policy(incident)
     if role in policy.positions and role not in policy.roles and role != "on_call":
         service = incident.services[0] if incident.services else ""
         found = work.directory.resolve(role, work.now, service=service, policy=incident.escalation_policy)
-        if found.people:
-            return list(found.people)
-    holder = incident.roles.get(role) or incident.roles.get("incident_commander")
-    if role != "on_call" and holder is not None:
-        return [holder.person]
+        yield list(found.people)
+    if role != "on_call":
+        for name in dict.fromkeys((role, "incident_commander")):
+            if name in incident.roles:
+                yield [incident.roles[name].person]
     if incident.holder:
-        return [incident.holder]
+        yield [incident.holder]
     running = [run for run in incident.runs.values() if run.state == "running" and run.latest]
-    return list(max(running, key=lambda run: run.last_step_at).latest) if running else []
+    if running:
+        yield list(max(running, key=lambda run: run.last_step_at).latest)

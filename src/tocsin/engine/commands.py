@@ -319,7 +319,9 @@ class ReviewPolicy(Command):
 class Redact(Command):
     """Takes the words out of one fact, by its id or version: of an incident (``INC-7``) or an action item (``ACT-3``).
 
-    Times, people, severities and whatever duties are counted from stay; so does the proof that nothing else was changed.
+    Copies of the words go with them: in the other facts of its stream and of what it was merged with, in messages and in the
+    alerts. Times, people, severities and whatever duties are counted from stay; so does the proof that nothing else was
+    changed. What has left cannot be called back.
     """
 
     verb: ClassVar[str] = "redact"

@@ -14,6 +14,7 @@ import msgspec
 from tocsin.engine import commands as c
 from tocsin.engine.access import Answer, about, allow, answer, load, text_of
 from tocsin.engine.chasing import owner_people
+from tocsin.engine.reactions import still_here
 from tocsin.engine.work import Work
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal, person_principal
@@ -62,7 +63,7 @@ def _record(
         person for person in owner_people(work, incident, "incident_commander") if person != principal.person
     ]
     if not people:  # whoever commands asked: the second person is anybody else who works on it
-        people = [person for person in incident.everybody_paged if person != principal.person]
+        people = still_here(work, (one for one in incident.everybody_paged if one != principal.person))
     if people:
         said = f"{work.directory.name(principal.person)} asks to {_in_words(work, verb, body)}: {reason}"
         work.record(

@@ -89,7 +89,7 @@ def compose(
     tx: Transaction, rows: list[OutboxRow], directory: Directory, now: Instant, *, secret: bytes, public_url: str, token: str,
     soon: Instant, seen: Seen | None = None,
 ) -> Composed:  # fmt: skip
-    """Messages for leased rows; pages that are moot are withdrawn here.
+    """Messages for leased rows; what is moot is withdrawn here.
 
     A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity. ``seen``:
     incidents as they were read for earlier messages.
@@ -99,12 +99,13 @@ def compose(
     together: dict[tuple[str, ...], list[OutboxRow]] = {}
     for row in rows:
         try:
+            moot = composer.moot(row)
             key = composer.together(row)
         except Exception as error:  # noqa: BLE001  # one stream that cannot be read must not hold up the others
             done.faults.append((row, error))
             continue
-        if key is None:
-            tx.complete_outbox(row.id, token, "withdrawn", now, "nothing left to acknowledge")
+        if moot:
+            tx.complete_outbox(row.id, token, "withdrawn", now, moot)
         else:
             together.setdefault(key, []).append(row)
     for group in together.values():
@@ -167,16 +168,24 @@ class Composer:
             self._loaded[id] = self.seen.read(self.tx, row) if row else None
         return self._loaded[id]
 
-    def together(self, row: OutboxRow) -> tuple[str, ...] | None:
-        """What a row shares a message by; None where it is a page that nobody need answer any more."""
+    def moot(self, row: OutboxRow) -> str:
+        """Why a row need not leave any more: nobody waits for the answer, or its person is not there; empty where it must."""
+        person = self.directory.people.get(row.recipient)
+        if person is not None and not person.active and row.effect != "follow":
+            return "deactivated"
         body: dict[str, Any] = decode(row.payload)
-        incident = self.incident(body.get("incident", ""))
-        if row.effect in ("test", "follow") or incident is None:
-            return (row.id,)
-        if row.effect == "page":
+        incident = self.incident(body.get("incident", "")) if row.effect == "page" else None
+        if incident is not None:
             run = incident.runs.get(body.get("run", ""))
             if not incident.open or (run is not None and run.state != "running"):
-                return None
+                return "nothing left to acknowledge"
+        return ""
+
+    def together(self, row: OutboxRow) -> tuple[str, ...]:
+        """What a row shares a message by."""
+        incident = self.incident(decode(row.payload).get("incident", ""))
+        if row.effect in ("test", "follow") or incident is None:
+            return (row.id,)
         return (row.recipient, row.channel, row.address, "drill" if incident.drill else "real")
 
     def parcel(self, rows: list[OutboxRow]) -> Parcel:
@@ -206,11 +215,18 @@ class Composer:
         """A message that is about no incident: an action item, the policy, a test."""
         body: dict[str, Any] = decode(row.payload)
         if "subject" in body:
-            return about_subject(row, body["subject"], self.public_url)
+            subject = body["subject"] | {"restricted": self._restricted(row, body["subject"])}
+            return about_subject(row, subject, self.public_url)
         text = str(body.get("text", "This is a test page."))
         return Message(
             row.key, row.address, "Test page from Tocsin", text, text, row.urgency, "test", id=row.id
         )
+
+    def _restricted(self, row: OutboxRow, subject: dict[str, Any]) -> bool:
+        """Whether what it is about is restricted by now, whatever it was when the message was written."""
+        kind, _, id = row.scope.partition("/")
+        stream = self.tx.stream(Stream(kind, id))
+        return bool(subject.get("restricted")) or (stream is not None and stream.restricted)
 
     def _page(
         self, main: OutboxRow, pages: list[OutboxRow], told: list[tuple[OutboxRow, dict[str, Any], Incident]]

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from tocsin.engine import acting, deciding, merging, promising, recording, recovering
+from tocsin.engine import acting, deciding, merging, promising, recording, recovering, redacting
 from tocsin.engine import commands as c
 from tocsin.engine.access import MAX_TEXT, Answer, allow, answer, load, text_of
-from tocsin.engine.reactions import assign, start_run
+from tocsin.engine.reactions import answered_by, assign, start_run
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f
@@ -143,7 +143,8 @@ def decline(work: Work, principal: Principal, command: c.Decline) -> Answer:
     require_open(incident, "decline")
     person = principal.person
     paged = any(run.state == "running" and person in run.paged for run in incident.runs.values())
-    if incident.holder and incident.holder != person and not paged:
+    has_it = incident.holder == person or bool(answered_by(work, incident, person))
+    if incident.holder and not has_it and not paged:
         name = work.directory.name(incident.holder)
         return answer(incident) | {"message": f"{name} has it; there is nothing to pass on"}
     work.record(incident, f.Declined(person, command.reason[:500]))
@@ -361,7 +362,7 @@ HANDLERS: dict[type[c.Command], Callable[[Work, Principal, Any], Answer]] = {
     c.StandUp: promising.stand_up, c.Validate: promising.validate, c.PostMortem: promising.post_mortem, c.DraftMessage: promising.draft,
     c.ApproveMessage: promising.approve, c.SendMessage: promising.send, c.Pause: pause, c.Resume: resume,
     c.Waive: deciding.waive, c.Ask: deciding.ask, c.SetServiceState: recording.service_state, c.Measure: recording.measure,
-    c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename, c.Redact: recording.redact,
+    c.AttachReport: recording.attach_report, c.Affect: recording.affect, c.PlanStep: recovering.step, c.RestoreService: recovering.restore_service, c.Rename: recording.rename, c.Redact: redacting.redact,
 }  # fmt: skip
 HANDLERS.update(acting.HANDLERS)
 HANDLERS[c.AnswerRequest] = deciding.decide(HANDLERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tocsin.engine import commands as c
 from tocsin.engine.access import Answer, answer, load, text_of
-from tocsin.engine.reactions import follow
+from tocsin.engine.reactions import follow, go_on_paging, unanswered
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f
@@ -23,33 +23,34 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
         raise Refused(f"{source.name} is restricted and never merges into an open incident")
     move(source, "merge")
     require_open(target, "merge")
-    told = source.everybody_told
-    keys = [(a.ref.integration, a.ref.key) for a in source.alerts.values()]
-    cleared = [(a.ref.integration, a.ref.key) for a in source.alerts.values() if a.cleared_at]
+    if source.drill != target.drill:
+        raise Refused(
+            f"{source.name} and {target.name}: a drill and what is real never become one incident; end the drill instead"
+        )
+    told, waiting = source.everybody_told, unanswered(source)
+    alerts = [one.ref for one in source.alerts.values()]
+    cleared = [(one.ref.integration, one.ref.key) for one in source.alerts.values() if one.cleared_at]
     raises = worse(source.severity, target.severity)
+    if alerts:
+        work.tx.move_alerts(source.id, target.id)
     work.record(
         target,
         f.MergedFrom(
-            source.id, source.name, source.opened_at, [a.ref for a in source.alerts.values()], cleared, list(source.services), told, raises,
+            source.id, source.name, source.opened_at, alerts, cleared, list(source.services), told, raises
         ),
-    )  # fmt: skip
+    )
     if raises:
         work.record(
             target,
             f.SeverityChanged(
-                target.severity,
-                source.severity,
-                "raised",
-                f"merged with {source.name}",
-                source.severity_state,
-                source.rule,
+                target.severity, source.severity, "raised", f"merged with {source.name}", source.severity_state, source.rule, source.id
             ),
-        )
+        )  # fmt: skip
+    firing = source.firing_refs
     work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
     work.withdraw(source)
     follow(work, source, "resolve", work.new_id())
-    if keys:
-        work.tx.move_alerts(source.id, target.id)
+    go_on_paging(work, target, source.name, waiting, firing)
     return answer(target)
 
 
@@ -59,6 +60,10 @@ def split(work: Work, principal: Principal, command: c.Split) -> Answer:
     Answers for the incident that now stands on its own.
     """
     incident = load(work, principal, command.incident, "split")
+    if incident.status == "merged":
+        raise Refused(
+            f"{incident.name} was merged itself, and its alerts with it: split from {work.leading(incident).name}"
+        )
     if bool(command.source) == bool(command.alerts):
         raise Unusable(
             "name either the merged incident that is to stand on its own again, or alerts to take out",
@@ -115,18 +120,17 @@ def _part(work: Work, before: Incident, after: Incident, keys: list[str], reason
         if before.alerts[alert_key(ref.integration, ref.key)].cleared_at
     ]
     said = text_of(reason, "reason")[:2000]
-    work.record(after, f.SplitFrom(before.id, before.name, references, said))
-    if cleared:
-        work.record(after, f.AlertsCleared(cleared))
-    merged = before.before_merge.get(after.id)
+    work.tx.move_alerts(before.id, after.id, pairs)
+    if before.restricted and not after.restricted and any(
+        key not in after.alerts or after.alerts[key].ref != before.alerts[key].ref for key in keys
+    ):  # fmt: skip
+        work.record(after, f.TypeSet(after.kind, after.subtype, f"it comes from {before.name}", True))
+    work.record(after, f.SplitFrom(before.id, before.name, references, said, cleared))
+    merged, raised_by = before.before_merge.get(after.id), before.raised_by
     work.record(before, f.SplitOff(after.id, after.name, pairs, said))
-    if (
-        merged is not None
-        and before.severity_reason == f"merged with {after.name}"
-        and merged[2] != before.severity
-    ):
+    if merged is not None and raised_by == after.id and before.open:
+        severity, state, why, rule = merged
         work.record(
             before,
-            f.SeverityChanged(before.severity, merged[2], "lowered", f"{after.name} was split off: {merged[4]}", merged[3], merged[5]),
+            f.SeverityChanged(before.severity, severity, "lowered", f"{after.name} was split off: {why}", state, rule),
         )  # fmt: skip
-    work.tx.move_alerts(before.id, after.id, pairs)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from tocsin.catalogue.people import Contact
 from tocsin.engine.placing import note_change, restrict_alerts
 from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stands_down, watch_key
 from tocsin.incidents import facts as f
+from tocsin.incidents.actions import ActionItem, ActionRestricted
 from tocsin.incidents.duties import calendar_of, label, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
 from tocsin.incidents.incident import Incident, Run
@@ -20,6 +23,7 @@ from tocsin.notify.rules import next_contact, plan
 
 KEEP_STATE = ("pagerduty",)
 """channels whose receivers keep a state of their own"""
+MOST_ACTIONS = 10_000
 URGENCY = {"P1": 0, "P2": 1, "P3": 2, "P4": 3}
 
 
@@ -35,6 +39,16 @@ def admit(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
         people.update(dict.fromkeys(person for person in found.people if person not in incident.members))
     if people:
         work.record(incident, f.MembersAdded(list(people), f"the policy names them for {kind.name}"))
+
+
+def restrict_actions(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
+    """What an incident hides its action items hide too, those that were agreed while everybody saw it."""
+    rows = work.tx.streams("action", limit=MOST_ACTIONS) if incident.restricted else []
+    for row in rows:
+        if not row.restricted and incident.name in row.search:
+            item = work.load_other(ActionItem, row.stream.id)
+            if item.incident == incident.id:
+                work.record(item, ActionRestricted(list(incident.members)))
 
 
 def start_paging(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
@@ -91,9 +105,14 @@ def start_responders(
 
 
 def start_commander(work: Work, incident: Incident, reason: str) -> None:
-    """Pages the commander on rotation where the severity asks for one and none is assigned."""
-    if incident.severity in work.policy(incident).paging.commander.severities and not incident.commander:
+    """Pages the commander on rotation where the severity asks for one, none is assigned and none is being paged."""
+    wanted = incident.severity in work.policy(incident).paging.commander.severities
+    if wanted and not incident.commander and not _is_called(incident, "commander"):
         start_run(work, incident, "commander", incident.escalation_policy, "", reason, [])
+
+
+def _is_called(incident: Incident, kind: str) -> bool:
+    return any(run.kind == kind and run.state == "running" for run in incident.runs.values())
 
 
 def start_run(
@@ -264,7 +283,7 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
     """Notices carry no acknowledge and go to quiet channels, except to those told of a P1 or P2."""
     for person_id in body.people:
         person = work.directory.people.get(person_id)
-        if person is None:
+        if person is None or not person.active:
             continue
         for attempt in plan(person, incident.severity, "nudge" if body.quiet else "notice"):
             work.send(
@@ -280,6 +299,12 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
                     {"notice": body.kind, "text": body.text, "reason": body.reason, "quiet": body.quiet},
                 )
             )
+
+
+def still_here(work: Work, people: Iterable[str]) -> list[str]:
+    """Those of them who are not deactivated, each once."""
+    known = work.directory.people
+    return [one for one in dict.fromkeys(people) if one not in known or known[one].active]
 
 
 def tell_at_open(work: Work, incident: Incident) -> None:
@@ -310,27 +335,29 @@ def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact
     if incident.paused_until and not work.policy(incident).severity(incident.severity).pausable:
         work.record(incident, f.ClockResumed(f"the clocks of a {incident.severity} never pause"))
     if body.direction == "raised":
-        first = [incident.last_holder] if incident.last_holder else []
+        first, waiting = [incident.last_holder] if incident.last_holder else [], unanswered(incident)
         stop_runs(work, incident, "the severity was raised; paging begins anew")
         start_responders(work, incident, f"raised to {body.after}: {body.reason}", first=first)
+        call_teams(work, incident, f"raised to {body.after}", waiting, incident.firing_refs)
         start_commander(work, incident, f"raised to {body.after}")
-        if incident.commander:
+        if commander := still_here(work, [incident.commander] if incident.commander else []):
             said = f"raised from {body.before} to {body.after}"
-            work.record(
-                incident, f.Told("commander", [incident.commander], f"raised:{fact_id}", body.reason, said)
-            )
+            work.record(incident, f.Told("commander", commander, f"raised:{fact_id}", body.reason, said))
     elif body.direction == "lowered":
         work.withdraw(incident)
-        told = incident.everybody_told
+        told = still_here(work, incident.everybody_told)
         if told:
             said = f"lowered from {body.before} to {body.after}"
             work.record(
                 incident, f.Told("everybody told", told, f"lowered:{body.after}:{fact_id}", body.reason, said)
             )
+        waiting = unanswered(incident)
         kinds = {run.kind for run in incident.runs.values() if run.state == "running"}
         stop_runs(work, incident, f"the severity was lowered to {body.after}")
+        said = f"lowered to {body.after}, nobody has acknowledged"
         if kinds and not incident.holder:
-            start_responders(work, incident, f"lowered to {body.after}, nobody has acknowledged")
+            start_responders(work, incident, said)
+        call_teams(work, incident, said, waiting)
         if "commander" in kinds:
             start_commander(work, incident, f"lowered to {body.after}, no commander has taken it")
     activate(work, incident)
@@ -352,7 +379,7 @@ def after_acknowledged(work: Work, incident: Incident, body: f.Acknowledged, fac
         work.withdraw(incident, tag=run_id)
     follow(work, incident, "acknowledge", fact_id)
     if kinds != {"commander"}:
-        others = [person for person in incident.everybody_paged if person != body.person]
+        others = still_here(work, (one for one in incident.everybody_paged if one != body.person))
         if others:
             name = work.directory.name(body.person)
             reason, said = f"{name} acknowledged", f"{name} has it"
@@ -388,7 +415,8 @@ def assign(
 
 def page_again(work: Work, incident: Incident, body: f.AcknowledgementLapsed, fact_id: str) -> None:
     """A lapse pages its holder and the secondary."""
-    first = [body.person, *_secondary(work, incident)]
+    service = incident.services[0] if incident.services else ""
+    first = [body.person, *_stand_in(work, service, incident.escalation_policy, body.person)]
     start_responders(
         work, incident, f"the acknowledgement lapsed: {body.reason}", first=list(dict.fromkeys(first))
     )
@@ -400,6 +428,7 @@ def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> N
         work.record(incident, f.RoleReleased("incident_commander", body.person))
     name = work.directory.name(body.person)
     policy = work.policy(incident)
+    held = answered_by(work, incident, body.person)
     mine = [run for run in incident.runs.values() if run.state == "running" and body.person in run.paged]
     for run in mine:
         work.withdraw(incident, tag=run.id, recipient=body.person)
@@ -408,21 +437,37 @@ def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> N
             _take(work, incident, run, following, 0)
         elif run.kind == "manual":
             work.record(incident, f.RunStopped(run.id, f"{name} can't take it"))
-            told = [who for who in (incident.commander or incident.acting_commander, incident.holder) if who]
+            told = still_here(
+                work, filter(None, (incident.commander or incident.acting_commander, incident.holder))
+            )
             if told:
                 work.record(
                     incident,
-                    f.Told("who asked", list(dict.fromkeys(told)), f"declined:{fact_id}", body.reason, f"{name} can't take it"),
+                    f.Told("who asked", told, f"declined:{fact_id}", body.reason, f"{name} can't take it"),
                 )  # fmt: skip
-    if not mine and not incident.holder:
-        others = [person for person in _secondary(work, incident) if person != body.person]
-        start_responders(work, incident, f"{name} can't take it", first=others)
+    said = f"{name} can't take it"
+    for run in held:
+        others = _stand_in(work, run.service, run.escalation_policy, body.person)
+        start_run(work, incident, "responders", run.escalation_policy, run.service, said, others)
+    if not incident.holder and not _is_called(incident, "responders"):
+        service = incident.services[0] if incident.services else ""
+        start_responders(
+            work, incident, said, first=_stand_in(work, service, incident.escalation_policy, body.person)
+        )
 
 
-def _secondary(work: Work, incident: Incident) -> tuple[str, ...]:
-    service = incident.services[0] if incident.services else ""
-    found = work.directory.resolve("secondary", work.now, service=service, policy=incident.escalation_policy)
-    return found.people
+def answered_by(work: Work, incident: Incident, person: str) -> list[Run]:
+    """The escalations to responders that the person answered and that are theirs still: the last one of each team."""
+    last = {_whose(work, run.service, run.escalation_policy): run for run in _to_responders(incident)}
+    return [
+        run for run in last.values()
+        if run.state == "acknowledged" and run.answered_by == person and run.started_at >= incident.acknowledge_from
+    ]  # fmt: skip
+
+
+def _stand_in(work: Work, service: str, policy: str, instead_of: str) -> list[str]:
+    found = work.directory.resolve("secondary", work.now, service=service, policy=policy)
+    return [person for person in found.people if person != instead_of]
 
 
 def after_joined(
@@ -431,40 +476,68 @@ def after_joined(
     """Joining never hides: what fires while nobody holds it pages, and another team's alert pages its own people."""
     if not incident.open or not incident.runs:
         return
-    running = any(run.kind == "responders" and run.state == "running" for run in incident.runs.values())
     first = body.alerts[0].summary if body.alerts else "an alert"
-    if incident.status == "monitoring" and not running:
+    if incident.status == "monitoring" and not _is_called(incident, "responders"):
         start_responders(work, incident, f"it fires while it is being monitored: {first}")
-    elif not incident.holder and not running:
-        start_responders(work, incident, f"it fires again: {first}")
-        start_commander(work, incident, "it fires again")
+    else:
+        call_again(work, incident, f"it fires again: {first}", "it fires again")
+    call_teams(work, incident, "an alert of another team joined", alerts=body.alerts)
+
+
+def call_again(work: Work, incident: Incident, reason: str, briefly: str) -> None:
+    """Pages anew what nobody holds and nobody is called for: its escalation had stopped because all was clear."""
+    if not incident.holder and not _is_called(incident, "responders"):
+        start_responders(work, incident, reason)
+        start_commander(work, incident, briefly)
         tell_at_open(work, incident)
-    page_other_teams(work, incident, body.alerts)
 
 
-def page_other_teams(work: Work, incident: Incident, alerts: list[f.AlertRef]) -> None:
-    """Pages the people of every team whose alerts are among ``alerts`` and that was not paged yet; its hours count too."""
+def _to_responders(incident: Incident) -> list[Run]:
+    return [run for run in incident.runs.values() if run.kind == "responders"]
 
-    def whose(service: str, policy: str, owner: str = "") -> tuple[str, str]:
-        team, _ = work.directory.answering_team(service=service, policy=policy)
-        named = work.directory.escalation_policy_for(service=service, policy=policy)
-        return owner or (team.id if team else ""), named.id if named else ""
 
+def unanswered(incident: Incident) -> list[Run]:
+    """The escalations to responders that still run."""
+    return [run for run in _to_responders(incident) if run.state == "running"]
+
+
+def _whose(work: Work, service: str, policy: str, owner: str = "") -> tuple[str, str]:
+    """The team that answers for it, and the escalation policy by which it is called."""
+    team, _ = work.directory.answering_team(service=service, policy=policy)
+    named = work.directory.escalation_policy_for(service=service, policy=policy)
+    return owner or (team.id if team else ""), named.id if named else ""
+
+
+def call_teams(
+    work: Work, incident: Incident, reason: str, waiting: Sequence[Run] = (), alerts: Sequence[f.AlertRef] = ()
+) -> None:  # fmt: skip
+    """Pages the people of every team whose page is ``waiting`` or whose ``alerts`` fire; its hours count too.
+
+    Not those who are being called already, or have answered since the clocks last began: unless it is being monitored,
+    where what fires pages again.
+    """
     asked = {
-        whose(run.service, run.escalation_policy)
-        for run in incident.runs.values()
-        if run.kind == "responders"
+        _whose(work, run.service, run.escalation_policy)
+        for run in _to_responders(incident)
+        if run.state == "running"
+        or (
+            run.state == "acknowledged"
+            and run.started_at >= incident.acknowledge_from
+            and incident.status != "monitoring"
+        )
     }
+    wanted = [(run.service, run.escalation_policy, "", reason) for run in waiting]
     for ref in alerts:
         calendar = work.directory.calendar_of(ref.service)
         if ref.service and calendar not in incident.calendars:
             work.record(incident, f.CalendarJoined(calendar, ref.service))
-        theirs = whose(ref.service, ref.policy, ref.team)
-        if (ref.policy or ref.service or ref.team) and theirs not in asked:
+        if ref.policy or ref.service or ref.team:
+            wanted.append((ref.service, ref.policy, ref.team, f"{reason}: {ref.summary}"))
+    for service, policy, owner, said in wanted:
+        theirs = _whose(work, service, policy, owner)
+        if theirs not in asked:
             asked.add(theirs)
-            start_responders(
-                work, incident, f"an alert of another team joined: {ref.summary}", policy=ref.policy, service=ref.service
-            )  # fmt: skip
+            start_run(work, incident, "responders", policy, service, said, [])
 
 
 def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id: str) -> None:
@@ -480,7 +553,7 @@ def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id
             stop_runs(work, incident, "all alerts cleared")
     else:
         reached = [who for who in (incident.holder, incident.commander or incident.acting_commander) if who]
-    people = list(dict.fromkeys(reached))
+    people = still_here(work, reached)
     if people:
         work.record(
             incident,
@@ -502,7 +575,7 @@ def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id:
     if incident.status == "closed":
         return
     follow(work, incident, "resolve", fact_id)
-    told = incident.everybody_told
+    told = still_here(work, incident.everybody_told)
     if told:
         text = "false alarm, all clear" if incident.status == "false_alarm" else "resolved"
         work.record(incident, f.Told("everybody told", told, f"ended:{fact_id}", body.reason or text, text))
@@ -510,8 +583,9 @@ def after_status(work: Work, incident: Incident, body: f.StatusChanged, fact_id:
 
 def after_reopened(work: Work, incident: Incident, body: f.Reopened, fact_id: str) -> None:
     """Reopening pages again, calls what the severity wants at once, and tells everybody who heard that it was over."""
-    told = incident.everybody_told
+    told = still_here(work, incident.everybody_told)
     start_responders(work, incident, f"reopened: {body.reason}")
+    call_teams(work, incident, "reopened, and it fires", alerts=incident.firing_refs)
     start_commander(work, incident, "reopened")
     activate(work, incident)
     paged = incident.everybody_paged
@@ -595,27 +669,48 @@ def after_told_outside(
 
 
 def after_merge(work: Work, incident: Incident, body: f.MergedFrom, fact_id: str) -> None:
-    """Who was told of the source is told the new number; a team whose page moved here goes on being paged."""
-    if body.told:
+    """Who was told of the source is told the new number. Who is paged is decided once all of it has moved."""
+    people = still_here(work, body.told)
+    if people:
         said = f"{body.source_name} goes on as {incident.name}"
-        work.record(incident, f.Told("told of the merged", body.told, f"merged:{fact_id}", said, said))
-    if incident.open:
-        cleared = set(body.cleared)
-        page_other_teams(
-            work, incident, [ref for ref in body.alerts if (ref.integration, ref.key) not in cleared]
-        )
+        work.record(incident, f.Told("told of the merged", people, f"merged:{fact_id}", said, said))
+
+
+def go_on_paging(
+    work: Work, incident: Incident, source: str, waiting: Sequence[Run], alerts: Sequence[f.AlertRef]
+) -> None:
+    """A merge takes no page away: teams whose page was ``waiting`` at the source, or whose ``alerts`` fire, are called here.
+
+    What comes into one that is being monitored, or that nobody holds, pages as an alert that joins does.
+    """
+    if not incident.open:
+        return
+    said = f"merged from {source}"
+    if incident.status == "monitoring" and (waiting or alerts) and not _is_called(incident, "responders"):
+        start_responders(work, incident, f"{said}, while it is being monitored")
+    elif not counts_as_clear(incident, work.policy(incident)):
+        call_again(work, incident, f"{said}, and nobody has it", said)
+    call_teams(work, incident, said, waiting, alerts)
 
 
 def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str) -> None:
-    """What stands on its own again is paged for again; a new incident was, when it was declared."""
-    if incident.runs and all(run.state != "running" for run in incident.runs.values()):
-        start_responders(work, incident, f"split from {body.source_name}: {body.reason}")
-        start_commander(work, incident, f"split from {body.source_name}")
+    """What stands on its own again is paged for again, each team whose alerts fire; what is clear stands down."""
+    if stands_down(incident, work.policy(incident)):
+        work.withdraw(incident)
+        stop_runs(work, incident, "all alerts cleared")
+        return
+    said = f"split from {body.source_name}"
+    if not _is_called(incident, "responders"):
+        start_responders(work, incident, f"{said}: {body.reason}")
+        start_commander(work, incident, said)
+        activate(work, incident)
+        tell_at_open(work, incident)
+    call_teams(work, incident, said, alerts=incident.firing_refs)
 
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
     f.Declared: (admit, note_change, start_paging, begin_continuity),
-    f.TypeSet: (admit, restrict_alerts, begin_continuity),
+    f.TypeSet: (admit, restrict_alerts, restrict_actions, begin_continuity),
     f.ServicesAffected: (begin_continuity,),
     f.ServiceState: (begin_continuity,),
     f.PostMortemStepDone: (after_learned,),  # type: ignore[dict-item]
@@ -633,6 +728,6 @@ REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
     f.StatusChanged: (after_status,),  # type: ignore[dict-item]
     f.Reopened: (after_reopened,),  # type: ignore[dict-item]
     f.Delivery: (after_delivery,),  # type: ignore[dict-item]
-    f.MergedFrom: (after_merge,),  # type: ignore[dict-item]
+    f.MergedFrom: (restrict_alerts, after_merge),  # type: ignore[dict-item]
     f.SplitFrom: (after_split,),  # type: ignore[dict-item]
 }

@@ -8,14 +8,12 @@ from __future__ import annotations
 import re
 
 from tocsin.engine import commands as c
-from tocsin.engine.access import Answer, allow, answer, load, text_of
+from tocsin.engine.access import Answer, answer, load, text_of
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f
-from tocsin.incidents.actions import SERIES, ActionItem
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.errors import NotFound, Unusable
-from tocsin.kernel.facts import Stream
+from tocsin.kernel.errors import Unusable
 
 MILESTONES = ("impact_began", "detected", "contained", "mitigated", "resolved")
 STATES = ("up", "degraded", "down")
@@ -72,31 +70,6 @@ def measure(work: Work, principal: Principal, command: c.Measure) -> Answer:
     unit, source = text_of(command.unit, "unit")[:40], text_of(command.source, "source")[:200]
     work.record(incident, f.Measured(command.metric, command.value, unit, source, command.start, command.end))
     return answer(incident)
-
-
-def redact(work: Work, principal: Principal, command: c.Redact) -> Answer:
-    """Takes the words out of one fact. For what nobody should read: a password, somebody's data."""
-    state: Incident | ActionItem
-    if command.incident.upper().startswith(f"{SERIES}-"):
-        allow(work, principal, "redact", None)
-        state = work.load_other(ActionItem, command.incident, SERIES)
-        stream = Stream("action", state.id)
-    else:
-        state = load(work, principal, command.incident, "redact")
-        stream = Stream("incident", state.id)
-    reason = text_of(command.reason, "reason")[:500]
-    wanted = [fact for fact in work.tx.facts(stream) if command.fact in (fact.id, str(fact.version))]
-    if not wanted:
-        raise NotFound(
-            f"{state.name} has no fact {command.fact[:40]}; its timeline shows each fact's version and id"
-        )
-    after = work.redact(state, wanted[0], reason)
-    return {
-        "id": after.id,
-        "number": after.name,
-        "version": after.version,
-        "message": f"the words of fact {wanted[0].version} are gone",
-    }
 
 
 def attach_report(work: Work, principal: Principal, command: c.AttachReport) -> Answer:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import structlog
 
 from tocsin.catalogue.people import Person
 from tocsin.engine import commands as c
@@ -20,6 +23,8 @@ from tocsin.kernel.ports import Reader, Reply, Transaction
 
 if TYPE_CHECKING:
     from tocsin.engine.engine import Engine
+
+log = structlog.get_logger("tocsin.replies")
 
 ACKNOWLEDGING = ("ack", "acknowledge", "ok", "yes", "y", "4")
 DECLINING = ("no", "n", "decline", "escalate", "6")
@@ -82,27 +87,36 @@ def _pressed(engine: Engine, reply: Reply) -> str:
 
 
 def _take(engine: Engine, person: Person, references: list[str], verb: str, via: str) -> str:
-    """Acknowledges or declines each incident that is still open, as the person; answers what happened."""
+    """Acknowledges or declines each incident that is still open, as the person; answers what happened.
+
+    Each by itself: one that refuses leaves the others answered.
+    """
     principal = person_principal(person.id, person.role, kind="link")
     command = c.Acknowledge if verb == "acknowledge" else c.Decline
 
-    def work(tx: Transaction) -> list[Incident]:
-        done = []
-        for reference in references:
+    def work(reference: str) -> Callable[[Transaction], Incident | None]:
+        def take(tx: Transaction) -> Incident | None:
             incident = links.find(tx, reference)
-            if incident.open and incident not in done:
-                unit = engine.work(tx, Actor(principal.id, via))
-                desk.take(unit, principal, command(incident.id))
-                done.append(incident)
-        return done
+            if not incident.open:
+                return None
+            desk.take(engine.work(tx, Actor(principal.id, via)), principal, command(incident.id))
+            return incident
 
-    try:
-        done = engine.store.write(work)
-    except TocsinError as refused:
-        return refused.sentence[:300]
+        return take
+
+    done: dict[str, None] = {}
+    refused = ""
+    for reference in references:
+        try:
+            incident = engine.store.write(work(reference))
+        except TocsinError as error:
+            log.warning("not answered by a reply", incident=reference, why=error.sentence)
+            refused = refused or error.sentence[:300]
+        else:
+            done |= {incident.name: None} if incident else {}
     if not done:
-        return "There is nothing open to answer."
-    names = ", ".join(incident.name for incident in done)
+        return refused or "There is nothing open to answer."
+    names = ", ".join(done)
     return f"You have {names}." if verb == "acknowledge" else f"Passed on: {names}."
 
 

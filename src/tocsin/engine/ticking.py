@@ -7,7 +7,15 @@ next step and keeps its spacing from now, and what was missed is recorded as mis
 from __future__ import annotations
 
 from tocsin.engine.chasing import chase, owner_people
-from tocsin.engine.reactions import advance, page, start_responders, tell_at_open
+from tocsin.engine.reactions import (
+    advance,
+    answered_by,
+    page,
+    start_commander,
+    start_responders,
+    start_run,
+    tell_at_open,
+)
 from tocsin.engine.work import Work, may_resolve_itself, notice_at, self_resolve_at, turns_of
 from tocsin.incidents import facts as f
 from tocsin.incidents.escalation import chain_of
@@ -21,6 +29,7 @@ def tick(work: Work, incident: Incident) -> None:
         chase(work, incident)
         return
     policy = work.policy(incident)
+    _who_left(work, incident)
     if incident.paused_until and incident.paused_until <= work.now:
         work.record(incident, f.ClockResumed("the pause ended"))
     due = self_resolve_at(incident, policy)
@@ -35,6 +44,22 @@ def tick(work: Work, incident: Incident) -> None:
             advance(work, incident, run)
     if not incident.paused_until:
         chase(work, incident)
+
+
+def _who_left(work: Work, incident: Incident) -> None:
+    """Whoever was deactivated has nothing any more: what they had acknowledged pages again, and so does an empty command."""
+    gone = [one.id for one in work.directory.people.values() if not one.active]
+    for role, had in list(incident.roles.items()):
+        if had.person in gone:
+            work.record(incident, f.RoleReleased(role, had.person))
+            if role == "incident_commander":
+                start_commander(work, incident, f"{work.directory.name(had.person)} is deactivated")
+    if incident.holder in gone:
+        work.record(incident, f.AcknowledgementLapsed(incident.holder, "the account is deactivated"))
+    for person in gone:
+        said = f"{work.directory.name(person)} had it and is deactivated"
+        for run in answered_by(work, incident, person):
+            start_run(work, incident, "responders", run.escalation_policy, run.service, said, [])
 
 
 def _ended_by_itself(work: Work, incident: Incident) -> bool:

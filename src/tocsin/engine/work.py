@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -29,6 +29,9 @@ from tocsin.kernel.ports import OutboxRow, Reader, StreamRow, Transaction
 from tocsin.kernel.randomness import Randomness, ulid
 from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Policy
+
+MERGES = 20
+"""merges of merges that are followed"""
 
 
 class Stateful(Protocol):
@@ -127,6 +130,14 @@ class Work:
         self._pending[incident.id] = Pending(incident, row.version, row.head)
         return incident
 
+    def leading(self, incident: Incident) -> Incident:
+        """The incident that goes on where ``incident`` was merged into another; itself where it was not."""
+        for _ in range(MERGES):
+            if incident.status != "merged" or not incident.merged_into:
+                break
+            incident = self.load(incident.merged_into)
+        return incident
+
     def load_other(self, state: type[S], reference: str, series: str = "") -> S:
         """The stream of another kind by its id or its number in ``series``; raises :class:`NotFound`."""
         kind = self._kinds[state]
@@ -156,26 +167,54 @@ class Work:
     def _miss_what_restarts(self, incident: Incident, body: f.Body) -> None:
         """A duty that is late when a fact restarts it leaves its miss behind: its timer may not have been looked at yet."""
         rules = restarted_by(body)
-        if not rules or not incident.open or incident.paused_until:
+        if not rules or not incident.open:
             return
         for duty in owed(incident, self.policy(incident)):
-            if duty.rule in rules and duty.due < self.now and duty.id not in incident.missed:
+            if (
+                (duty.rule in rules or rules == ALL)
+                and duty.due < self.now
+                and duty.id not in incident.missed
+            ):
                 people = [incident.holder] if incident.holder else []
                 self.record(incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
 
-    def redact(self, state: S, fact: Fact, reason: str) -> S:
-        """Replaces the words of one fact; answers the state folded anew. Raises :class:`Refused` where it has none left."""
-        kind, pending = self._kinds[type(state)], self._pending[state.id]
-        stand_in = f.without_words(fact)
-        if stand_in is None:
+    def redact(self, state: S, fact: Fact, reason: str) -> tuple[S, list[str]]:
+        """Replaces the words of one fact, and copies of them in the other facts of its stream.
+
+        Answers the state folded anew, and the words. Raises :class:`Refused` where the fact has none left.
+        """
+        found = f.without_words(fact)
+        if found is None:
             raise Refused(f"fact {fact.version} ({fact.type}) holds no words that are left")
-        body = canonical(stand_in)
-        self.tx.redact(fact.stream, fact.id, body)
-        pending.state = folded(kind, state.id, self.tx.facts(fact.stream))
-        self.record(
-            pending.state, f.Redacted(fact.id, reason, hashlib.sha256(body).hexdigest(), fact.version)
-        )
-        found: S = pending.state
+        body, taken = found
+        words = sorted(taken, key=len, reverse=True)
+        copies = [one for one in self._copies(fact.stream, words) if one[0].id != fact.id]
+        return self._reword(state, [(fact, body), *copies], reason), words
+
+    def redact_copies(self, state: S, words: Collection[str], reason: str) -> S:
+        """Replaces copies of ``words`` in the facts of a stream; answers the state folded anew."""
+        copies = self._copies(Stream(self._kinds[type(state)].name, state.id), words)
+        return self._reword(state, copies, reason) if copies else state
+
+    def _copies(self, stream: Stream, words: Collection[str]) -> list[tuple[Fact, dict[str, Any]]]:
+        return [
+            (fact, body)
+            for fact in self.tx.facts(stream)
+            if (body := f.without_copies(fact, words)) is not None
+        ]
+
+    def _reword(self, state: S, facts: Sequence[tuple[Fact, dict[str, Any]]], reason: str) -> S:
+        kind, pending = self._kinds[type(state)], self._pending[state.id]
+        said = []
+        for number, (fact, stand_in) in enumerate(facts):
+            body = canonical(stand_in)
+            self.tx.redact(fact.stream, fact.id, body)
+            why = f"{reason} (a copy)" if number else reason
+            said.append(f.Redacted(fact.id, why, hashlib.sha256(body).hexdigest(), fact.version))
+        found: S = folded(kind, state.id, self.tx.facts(facts[0][0].stream))
+        pending.state = found
+        for one in said:
+            self.record(found, one)
         return found
 
     def send(self, row: OutboxRow) -> None:
@@ -236,8 +275,13 @@ def restarted_by(body: f.Body) -> tuple[str, ...]:
     if isinstance(body, f.UpdatePosted):
         return ("update",)
     if isinstance(body, f.SeverityChanged) and body.before != body.after:
-        return ("acknowledge", "respond", "update")
+        return ("acknowledge", "respond", "update", "stand_up")
+    if isinstance(body, f.PolicyAdopted):
+        return ALL
     return ()
+
+
+ALL = ("*",)
 
 
 def search_text(incident: Incident) -> str:

@@ -16,7 +16,7 @@ from tocsin.kernel.clock import Instant
 from tocsin.policy.model import Policy
 
 CATEGORIES = ("immediate", "short_term", "long_term")
-ACTION_FOLD = 1
+ACTION_FOLD = 2
 SERIES = "ACT"
 
 
@@ -79,6 +79,14 @@ class ActionVerified(Body):
 class ActionDropped(Body):
     type: ClassVar[str] = "action_dropped"
     reason: str
+
+
+@register
+class ActionRestricted(Body):
+    """Its incident is seen by its members alone from now on, and so is the item."""
+
+    type: ClassVar[str] = "action_restricted"
+    members: list[str] = []
 
 
 class ActionItem(msgspec.Struct):
@@ -159,6 +167,9 @@ def fold(item: ActionItem, body: Body | None, at: Instant, version: int, princip
                 item.status, item.closed_at = "verified", at
             else:
                 item.status, item.done_at, item.reported_at = "open", 0, at
+        case ActionRestricted():
+            item.restricted = True
+            item.members.extend(person for person in body.members if person not in item.members)
         case ActionDropped():
             item.status, item.closed_at, item.how = "dropped", at, body.reason
         case _:

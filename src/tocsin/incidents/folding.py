@@ -22,7 +22,7 @@ from tocsin.incidents.incident import (
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 6
+FOLD = 7
 
 
 def fold(incident: Incident, body: f.Body | None, at: Instant, version: int, principal: str) -> None:
@@ -64,6 +64,7 @@ def _declared(i: Incident, b: f.Declared, at: Instant) -> None:
     ) = at
     i.calendars = [b.calendar]
     i.kinds = [(at, b.kind, b.subtype)]
+    i.severities = [(at, b.severity)]
     i.milestones["detected"] = at
     i.protocol["record"] = at
     i.confirmed_at = at if b.severity_state == "confirmed" else 0
@@ -98,6 +99,8 @@ def _severity(i: Incident, b: f.SeverityChanged, at: Instant) -> None:
     i.severity, i.severity_state, i.severity_reason = b.after, b.state, b.reason
     i.rule = b.rule
     i.confirmed_at = at if b.state == "confirmed" else 0
+    i.raised_by = b.merged
+    i.severities.append((at, b.after))
     if b.direction == "raised":
         i.acknowledge_from = i.respond_from = i.update_from = i.resolve_chase_from = at
         i.responded_at = i.acknowledged_at = 0
@@ -163,7 +166,7 @@ def _stopped(i: Incident, b: f.RunStopped, at: Instant) -> None:
 
 def _acknowledged(i: Incident, b: f.Acknowledged, at: Instant) -> None:
     for run in b.runs:
-        i.runs[run].state = "acknowledged"
+        i.runs[run].state, i.runs[run].answered_by = "acknowledged", b.person
     i.nobody = False
     _join(i, [b.person])
     if b.person in i.declined:
@@ -273,14 +276,21 @@ def _status(i: Incident, b: f.StatusChanged, at: Instant) -> None:
 
 
 def _reopened(i: Incident, b: f.Reopened, at: Instant) -> None:
+    _begin_again(i, at)
+
+
+def _begin_again(i: Incident, at: Instant) -> None:
+    """It is open again: its clocks restart, and what was shown or learned of its end no longer counts."""
+    if i.resolved_at or i.closed_at:
+        i.milestones.pop("resolved", None)
+        i.learned, i.validations, i.overridden, i.restored = {}, {}, {}, {}
     i.status, i.resolved_at, i.resolved_by_person, i.closed_at = "investigating", 0, False, 0
-    i.acknowledge_from = i.respond_from = i.update_from = at
+    i.acknowledge_from = i.respond_from = i.update_from = i.hear_from = at
+    i.severities = [(at, i.severity)]
     i.acknowledged_at = i.responded_at = i.silent_intervals = 0
     _let_go(i)
     i.asked, i.declined = [], []
     i.protocol = {"record": i.protocol.get("record", at)}
-    i.milestones.pop("resolved", None)
-    i.learned, i.validations, i.overridden, i.restored = {}, {}, {}, {}
 
 
 def _update(i: Incident, b: f.UpdatePosted, at: Instant) -> None:
@@ -361,10 +371,12 @@ def _merged_into(i: Incident, b: f.MergedInto, at: Instant) -> None:
 
 
 def _merged_from(i: Incident, b: f.MergedFrom, at: Instant) -> None:
+    if not i.merged_from:
+        i.alone = (i.opened_at, i.resolve_from)
     i.merged_from.append(b.source)
-    i.before_merge[b.source] = (
-        i.opened_at, i.resolve_from, i.severity, i.severity_state, i.severity_reason, i.rule, list(i.services),
-    )  # fmt: skip
+    i.before_merge[b.source] = (i.severity, i.severity_state, i.severity_reason, i.rule)
+    services = list(dict.fromkeys([*b.services, *(ref.service for ref in b.alerts if ref.service)]))
+    i.brought[b.source] = (b.opened_at, services, [one for one in services if one not in i.services])
     i.opened_at = i.resolve_from = min(i.opened_at, b.opened_at)
     _attached(i, f.AlertsAttached(b.alerts), at)
     _cleared(i, f.AlertsCleared(b.cleared), at)
@@ -376,22 +388,29 @@ def _merged_from(i: Incident, b: f.MergedFrom, at: Instant) -> None:
 def _split_off(i: Incident, b: f.SplitOff, at: Instant) -> None:
     for integration, key in b.keys:
         i.alerts.pop(alert_key(integration, key), None)
+    if not i.alerts:
+        i.all_clear_at = 0
+    elif not i.firing and not i.all_clear_at:
+        i.all_clear_at = at
     if b.target in i.merged_from:
         i.merged_from.remove(b.target)
-        before = i.before_merge.pop(b.target, None)
-        if before is not None and not i.merged_from:
-            i.opened_at, i.resolve_from = before[0], before[1]
-            held = {one.ref.service for one in i.alerts.values()}
-            i.services = [service for service in i.services if service in before[6] or service in held]
+        i.before_merge.pop(b.target, None)
+        _, _, new = i.brought.pop(b.target)
+        others = list(i.brought.values())
+        i.opened_at, i.resolve_from = (min([own, *(began for began, _, _ in others)]) for own in i.alone)
+        stay = {one.ref.service for one in i.alerts.values()}
+        stay.update(service for _, services, _ in others for service in services)
+        i.services = [service for service in i.services if service not in new or service in stay]
+        for _, services, came in others:  # what two of them have goes with the last of them
+            came.extend(one for one in new if one in services and one not in came)
 
 
 def _split_from(i: Incident, b: f.SplitFrom, at: Instant) -> None:
     if i.status == "merged":
-        i.status, i.merged_into = "investigating", ""
-        _let_go(i)
-        i.acknowledged_at = i.responded_at = 0
-        i.acknowledge_from = i.respond_from = i.update_from = at
+        i.merged_into = ""
+        _begin_again(i, at)
     _attached(i, f.AlertsAttached(b.alerts), at)
+    _cleared(i, f.AlertsCleared(b.cleared), at)
 
 
 def _members(i: Incident, b: f.MembersAdded, at: Instant) -> None:
@@ -448,7 +467,7 @@ def _restored(i: Incident, b: f.ServiceRestored, at: Instant) -> None:
 
 
 def _adopted(i: Incident, b: f.PolicyAdopted, at: Instant) -> None:
-    i.policy = b.after
+    i.policy, i.severities = b.after, [(at, i.severity)]
 
 
 def _calendar(i: Incident, b: f.CalendarJoined, at: Instant) -> None:

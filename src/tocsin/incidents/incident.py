@@ -56,6 +56,8 @@ class Run(msgspec.Struct):
     """target that is a turn of duty → who had it when it was paged"""
     latest: list[str] = []
     """whom the last step paged"""
+    answered_by: str = ""
+    """who acknowledged it"""
 
 
 class Holder(msgspec.Struct):
@@ -203,8 +205,14 @@ class Incident(msgspec.Struct):
     asked: list[str] = []
     merged_into: str = ""
     merged_from: list[str] = []
-    before_merge: dict[str, tuple[Instant, Instant, str, str, str, str, list[str]]] = {}
-    """merged incident → opened, resolve counted from, severity, its state, its reason, its rule, services: what a split restores"""
+    alone: tuple[Instant, Instant] = (0, 0)
+    """opened and resolve counted from, as they were before anything was merged into it"""
+    brought: dict[str, tuple[Instant, list[str], list[str]]] = {}
+    """merged incident → when it was opened, its services, and those of them that were new here: what a split takes away"""
+    before_merge: dict[str, tuple[str, str, str, str]] = {}
+    """merged incident → severity, its state, its reason, its rule before: what a split restores"""
+    raised_by: str = ""
+    """the merged incident that made the severity what it is; empty where something else did, or spoke since"""
     nobody: bool = False
     """the last round of some escalation reached nobody"""
     failed: dict[str, list[str]] = {}
@@ -218,6 +226,10 @@ class Incident(msgspec.Struct):
     war_room: str = ""
     stand_up_at: Instant = 0
     """the last stand-up that was held or missed"""
+    severities: list[tuple[Instant, str]] = []
+    """(from when, severity), as it was said since it was declared, opened again or moved to another policy"""
+    hear_from: Instant = 0
+    """since when the audiences of continuity hear again of an incident that had ended"""
     validations: dict[str, Validation] = {}
     steps: dict[str, Validation] = {}
     """plan/step → what came of it"""
@@ -261,6 +273,11 @@ class Incident(msgspec.Struct):
     @property
     def firing(self) -> list[Attached]:
         return [alert for alert in self.alerts.values() if not alert.cleared_at]
+
+    @property
+    def firing_refs(self) -> list[f.AlertRef]:
+        """Its alerts that fire, as it remembers them."""
+        return [alert.ref for alert in self.firing]
 
     @property
     def everybody_paged(self) -> list[str]:

@@ -164,11 +164,19 @@ def tell_from(incident: Incident, policy: Policy) -> Instant:
 
 
 def stand_ups(incident: Incident, policy: Policy) -> list[Duty]:
-    """The stand-up that is next, or being missed right now; one that was held or missed gives way to the one after."""
+    """The stand-up that is next, or being missed right now; one that was held or missed gives way to the one after.
+
+    None is owed of a time in which the severity had others or none, or the incident was not open.
+    """
     terms = policy.severity(incident.severity).stand_ups
     if terms is None or incident.resolved_at:
         return []
-    after = max(incident.opened_at, incident.stand_up_at)
+    owed_from = 0
+    for at, severity in reversed(incident.severities):
+        if policy.severity(severity).stand_ups != terms:
+            break
+        owed_from = at
+    after = max(owed_from, incident.stand_up_at)
     slot = next_slot(terms, policy.calendar(), after)
     while any(
         start <= slot < end for start, end in incident.pauses
@@ -278,7 +286,7 @@ def hearing(incident: Incident, policy: Policy) -> list[Duty]:
     """Who hears how it goes while a plan of continuity runs: soon after it began, then again and again."""
     if policy.continuity is None or not incident.plans or incident.drill:
         return []
-    begun, found = min(incident.plans.values()), []
+    begun, found = max(min(incident.plans.values()), incident.hear_from), []
     for audience, terms in policy.continuity.hearing.items():
         last = incident.heard.get(audience, 0)
         start, allowed = (last, terms.every) if last >= begun else (begun, terms.within)

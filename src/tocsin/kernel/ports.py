@@ -344,6 +344,10 @@ class Transaction(Reader, Protocol):
         """Back to waiting, one ``attempt`` more where it was one; ``withdrawn`` where it was withdrawn while it was on its way."""
         ...
 
+    def reword_outbox(self, id: str, payload: bytes) -> None:
+        """Writes a row's payload over, whatever its state; what it held before does not stay behind in the file."""
+        ...
+
     def withdraw_outbox(
         self, scope: str, now: Instant, *, tag: str | None = None, recipient: str | None = None
     ) -> int:

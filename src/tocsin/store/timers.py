@@ -95,6 +95,7 @@ _WITHDRAW_LEASED = (
     " WHERE scope = :scope{only} AND finished_at = 0 AND state = 'leased' AND lease_until > :now"
 )
 _ANSWERED = f"UPDATE outbox SET due_at = 0 WHERE scope = :scope{{only}} AND {_FAILED}"
+_REWORD = sql("UPDATE outbox SET payload = :payload WHERE id = :id")
 _HOLD = sql(
     "UPDATE outbox SET state = 'held', lease_until = 0, lease_token = ''"
     f" WHERE {_PENDING} AND state <> 'held'"
@@ -249,6 +250,10 @@ class TimerWriting(TimerReading):
             "attempts": int(attempt),
         }
         return self.session.run(_RETRY, params) > 0
+
+    def reword_outbox(self, id: str, payload: bytes) -> None:
+        self.session.forget()
+        self.session.run(_REWORD, {"id": id, "payload": payload})
 
     def withdraw_outbox(
         self, scope: str, now: Instant, *, tag: str | None = None, recipient: str | None = None

@@ -1,0 +1,216 @@
+"""Incidents that become one and are parted again, in the orders and states in which it hurts."""
+
+import pytest
+from test_what_happens_to_people import World
+
+from tocsin.engine import commands as c
+from tocsin.incidents.duties import duties, standing
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND
+from tocsin.kernel.errors import Refused
+
+
+@pytest.fixture
+def world(tmp_path):
+    one = World(tmp_path)
+    yield one
+    one.store.close()
+
+
+def clocks(world, name="INC-1"):
+    incident = world.incident(name)
+    policy = world.engine.store.read(lambda r: world.engine.policy_of(r, incident.policy)[0])
+    return {one.rule: standing(one, world.clock.now()) for one in duties(incident, policy)}
+
+
+def called(world, name):
+    """Whom the escalations to responders that run have paged."""
+    running = (run for run in world.incident(name).runs.values() if run.state == "running")
+    return [person for run in running if run.kind == "responders" for person in run.paged]
+
+
+# nobody's page is lost
+
+
+@pytest.mark.semantics(4, 9)
+def test_what_fires_merged_into_one_that_had_cleared_before_anybody_took_it_pages(world):
+    world.alert(key="a")
+    world.run(SECOND)
+    world.alert(key="a", action="resolve")
+    world.run(SECOND)
+    world.alert("checkout down", "b", service="checkout")
+    world.run(SECOND)
+    world.do("anna", c.Merge("INC-2", "INC-1", "one cause"))
+    world.run(SECOND)
+    assert world.incident().firing
+    assert called(world, "INC-1"), "nobody has it, so somebody is called"
+
+
+@pytest.mark.semantics(4, 9)
+def test_what_fires_merged_into_one_that_is_being_monitored_pages_again(world):
+    world.alert(key="a")
+    world.run(SECOND)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.do("chiara", c.Move("INC-1", "monitor"))
+    world.alert("checkout down", "b", service="checkout")
+    world.run(SECOND)
+    world.do("anna", c.Merge("INC-2", "INC-1", "one cause"))
+    world.run(SECOND)
+    assert called(world, "INC-1")
+
+
+@pytest.mark.semantics(9)
+def test_what_a_person_declared_goes_on_paging_its_own_team_where_it_was_merged_to(world):
+    world.alert(key="a")
+    world.do("anna", c.Declare("the web application is white", "P1", services=["web-application"]))
+    world.run(SECOND)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    assert called(world, "INC-2") == ["hugo"]
+    world.do("anna", c.Merge("INC-2", "INC-1", "one cause"))
+    assert called(world, "INC-1") == ["hugo"], "it has no alert, and hugo has not answered"
+
+
+@pytest.mark.semantics(9)
+def test_a_drill_and_what_is_real_never_become_one(world):
+    world.alert(key="a")
+    world.do("anna", c.Declare("payments down", "P1", services=["payments"], drill=True))
+    for source, target in (("INC-1", "DRILL-1"), ("DRILL-1", "INC-1")):
+        with pytest.raises(Refused, match="a drill and what is real"):
+            world.do("anna", c.Merge(source, target, "one cause"))
+    assert world.incident().open
+
+
+def test_what_is_said_of_a_merged_incident_counts_where_it_goes_on(world):
+    world.do("anna", c.Declare("reports are slow", "P2", services=["payments"]))
+    world.do("anna", c.Declare("exports are slow", "P2", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.run(30 * MINUTE)
+    answer = world.do("chiara", c.PostUpdate("INC-1", "the queue is draining"))
+    assert answer["number"] == "INC-2"
+    assert world.incident("INC-2").last_update_at == world.clock.now()
+    with pytest.raises(Refused):
+        world.do("anna", c.Move("INC-1", "resolve", "over", override="seen"))
+    assert world.incident("INC-2").open, "what decides about an incident is never led on"
+
+
+# what a split gives back
+
+
+@pytest.mark.semantics(9)
+@pytest.mark.parametrize("order", [("INC-1", "INC-2"), ("INC-2", "INC-1")])
+def test_splits_in_any_order_give_back_the_start_and_the_services(world, order):
+    for title, service in (("one", "api"), ("two", "checkout"), ("three", "payments")):
+        world.do("anna", c.Declare(title, "P3", services=[service]))
+        world.run(MINUTE)
+    began = {name: world.incident(name).opened_at for name in ("INC-1", "INC-2", "INC-3")}
+    world.do("anna", c.Merge("INC-1", "INC-3", "one cause"))
+    world.do("anna", c.Merge("INC-2", "INC-3", "one cause"))
+    world.do("anna", c.Affect("INC-3", ["reports"], "slow too"))
+    world.do("anna", c.Split("INC-3", source=order[0], reason="not this one"))
+    half = world.incident("INC-3")
+    assert half.opened_at == half.resolve_from == began[order[1]]
+    world.do("anna", c.Split("INC-3", source=order[1], reason="nor this"))
+    whole = world.incident("INC-3")
+    assert whole.opened_at == whole.resolve_from == began["INC-3"]
+    assert whole.services == ["payments", "reports"], "what somebody found meanwhile stays"
+
+
+@pytest.mark.semantics(9)
+def test_what_was_resolved_before_it_was_merged_owes_again_once_it_stands_on_its_own(world):
+    world.alert(key="a")
+    world.run(MINUTE)
+    world.do("jonas", c.Acknowledge("INC-1"))
+    world.do("jonas", c.Move("INC-1", "resolve", "fixed", override="seen by hand"))
+    world.do("anna", c.Declare("another thing", "P1", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.run(HOUR)
+    world.do("anna", c.Split("INC-2", source="INC-1", reason="two causes"))
+    incident = world.incident("INC-1")
+    assert (incident.open, incident.resolved_at) == (True, 0)
+    assert clocks(world)["acknowledge"].state == "running", "nothing is moot while it is open"
+    assert "post_mortem" not in clocks(world)
+
+
+@pytest.mark.semantics(9)
+def test_what_was_done_before_a_merge_does_not_answer_what_is_owed_after_the_split(world):
+    world.alert(key="a")
+    world.run(SECOND)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    for step in ("assess", "mitigate"):
+        world.do("chiara", c.Protocol("INC-1", step))
+    world.run(40 * MINUTE)
+    silent = world.incident().silent_intervals
+    assert silent, "two updates were missed before"
+    world.do("anna", c.Declare("another thing", "P1", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.do("anna", c.Split("INC-2", source="INC-1", reason="two causes"))
+    now = clocks(world)
+    assert {now[rule].state for rule in ("respond", "assess", "mitigate", "update")} == {"running"}
+    assert world.incident().silent_intervals == 0
+    world.run(MINUTE)
+    assert clocks(world)["activate"].state == "met", "the team is called anew"
+
+
+@pytest.mark.semantics(2, 9)
+def test_what_still_fires_split_off_leaves_the_rest_clear(world):
+    world.alert("the export is broken", "a")
+    world.alert("the import is broken", "b")
+    world.run(SECOND)
+    world.alert(key="a", action="resolve")
+    world.do("anna", c.Split("INC-1", alerts=["i1/b"], reason="two things"))
+    world.run(6 * MINUTE)
+    assert world.incident().status == "resolved", "all its alerts are clear, and nobody took it up"
+    assert world.incident("INC-2").open
+
+
+@pytest.mark.semantics(9)
+def test_alerts_are_parted_where_they_are_and_not_where_they_once_were(world):
+    world.alert("payments down", "a")
+    world.alert("web application down", "b", service="web-application")
+    world.alert("api down", "c", service="api")
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.do("anna", c.Merge("INC-2", "INC-3", "one cause"))
+    with pytest.raises(Refused, match="split from INC-3"):
+        world.do("anna", c.Split("INC-2", source="INC-1", reason="two causes"))
+    world.do("anna", c.Split("INC-3", source="INC-2", reason="two causes"))
+    world.do("anna", c.Split("INC-2", source="INC-1", reason="three causes"))
+    rows = {row.dedup_key: row.incident for row in world.store.read(lambda r: r.alerts())}
+    assert rows == {
+        key: world.incident(name).id for key, name in zip("abc", ("INC-1", "INC-2", "INC-3"), strict=True)
+    }
+
+
+def test_an_older_incident_merged_into_a_new_one_brings_no_stand_ups_that_nobody_could_hold(world):
+    world.do("anna", c.Declare("reports are slow", "P4", services=["payments"]))
+    world.run(2 * DAY)
+    world.do("anna", c.Declare("the database is slow", "P2", services=["database"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.run(MINUTE)
+    assert "MISSED: stand-up" not in world.told("INC-2")
+
+
+# who may see what
+
+
+@pytest.mark.semantics(23)
+def test_what_everybody_saw_is_hidden_once_it_belongs_to_a_restricted_incident(world):
+    world.alert("odd traffic", "a", service="")
+    world.do("anna", c.Declare("odd logins", "P2", kind="security", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.alert("odd traffic to the vault", "a", service="")
+    (row,) = world.store.read(lambda r: r.alerts())
+    assert row.restricted, "lists of alerts leave it out"
+
+
+@pytest.mark.semantics(23)
+def test_what_a_restricted_incident_learned_stays_hidden_when_it_is_parted_again(world):
+    world.alert("odd traffic", "a")
+    world.do("anna", c.Declare("odd logins", "P2", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.alert("customer credentials leaked", "a")
+    assert world.incident("INC-2").restricted
+    world.alert(key="a", action="resolve")
+    world.alert("the vault of customer 17 leaked", "a", type="security")
+    world.do("anna", c.Split("INC-2", source="INC-1", reason="two causes"))
+    parted = world.incident("INC-1")
+    assert [one.ref.summary for one in parted.alerts.values()] == ["the vault of customer 17 leaked"]
+    assert parted.restricted

@@ -1,0 +1,118 @@
+"""People who are deactivated or go away while something is theirs: nothing waits for them, and nothing reaches them."""
+
+import msgspec
+import pytest
+from test_what_happens_to_people import World
+
+from tocsin.engine import changes as ch
+from tocsin.engine import commands as c
+from tocsin.engine.administration import administer
+from tocsin.identity.principals import person_principal
+from tocsin.incidents.organisation import record_of
+from tocsin.kernel.clock import HOUR, MINUTE, SECOND
+from tocsin.kernel.errors import DeliveryFailed
+from tocsin.oncall.schedules import Leave
+
+ANNA = person_principal("anna", "owner")
+
+
+@pytest.fixture
+def world(tmp_path):
+    one = World(tmp_path)
+    yield one
+    one.store.close()
+
+
+def leaves(world, person):
+    administer(world.engine, ANNA, ch.ChangePerson(person, active=False))
+
+
+def after(world, number, person=None):
+    return [one for one in list(world.phone.messages)[number:] if person in (None, one.to)]
+
+
+def called(world, kind="responders"):
+    running = (run for run in world.incident().runs.values() if (run.kind, run.state) == (kind, "running"))
+    return [person for run in running for person in run.paged]
+
+
+@pytest.mark.semantics(18)
+def test_who_was_told_and_is_deactivated_hears_nothing_more(world):
+    world.alert()
+    world.run(3 * MINUTE)
+    assert world.pages("greta")
+    leaves(world, "greta")
+    sent = len(world.phone.messages)
+    world.do("jonas", c.Acknowledge("INC-1"))
+    world.do("jonas", c.SetSeverity("INC-1", "P3", "one feature"))
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.do("jonas", c.Move("INC-1", "resolve", "fixed"))
+    world.run(MINUTE)
+    assert after(world, sent, "chiara")
+    assert not after(world, sent, "greta")
+    assert "told Chiara Conti" in world.told()
+    assert not [one.text for one in world.lines()[-12:] if "told" in one.text and "Greta" in one.text]
+
+
+@pytest.mark.semantics(18)
+def test_what_waits_to_be_sent_again_is_withdrawn_with_the_account(world):
+    world.phone.fail_next.extend([DeliveryFailed("busy")] * 3)
+    world.alert()
+    world.step()
+    leaves(world, "chiara")
+    world.run(10 * MINUTE)
+    assert not [one for one in world.phone.messages if one.to == "chiara"]
+    assert world.pages("greta")
+
+
+@pytest.mark.semantics(6, 18)
+def test_what_somebody_had_who_is_deactivated_pages_again(world):
+    world.alert()
+    world.run(SECOND)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    for step in ("assess", "mitigate"):
+        world.do("chiara", c.Protocol("INC-1", step))
+    leaves(world, "chiara")
+    world.run(SECOND)
+    assert world.incident().holder == ""
+    assert called(world) == ["greta"]
+    assert "the account is deactivated" in world.told()
+
+
+@pytest.mark.semantics(21, 22)
+def test_command_that_its_holder_leaves_behind_is_empty_and_the_rotation_is_called(world):
+    world.do("anna", c.Declare("nobody can pay", "P1", services=["payments"]))
+    world.do("anna", c.AssignRole("INC-1", "incident_commander", "dmitri"))
+    world.run(SECOND)
+    assert called(world, "commander") == []
+    leaves(world, "dmitri")
+    world.run(SECOND)
+    assert world.incident().commander == ""
+    assert called(world, "commander") == ["jonas"]
+
+
+@pytest.mark.semantics(18, 22)
+def test_what_is_owed_by_somebody_on_leave_is_asked_of_who_is_there(world):
+    world.do("anna", c.Declare("nobody can pay", "P1", services=["payments"]))
+    world.do("anna", c.AssignRole("INC-1", "communication_lead", "miriam"))
+    world.do("anna", c.AssignRole("INC-1", "incident_commander", "dmitri"))
+    now = world.clock.now()
+    world.engine.put_records([record_of(Leave("miriam", now, now + 8 * HOUR, "ill", id="l1"), now)])
+    sent = len(world.phone.messages)
+    world.run(14 * MINUTE)
+    assert [one for one in after(world, sent, "dmitri") if "update" in one.text]
+    assert not [one for one in after(world, sent, "miriam") if "update" in one.text]
+
+
+@pytest.mark.semantics(18)
+def test_where_everybody_who_could_owe_it_is_on_leave_they_are_asked_all_the_same(world):
+    world.do("anna", c.Declare("nobody can pay", "P1", services=["payments"]))
+    world.do("anna", c.AssignRole("INC-1", "incident_commander", "dmitri"))
+    now = world.clock.now()
+    everybody = [one for one in world.engine.directory().people if one != "miriam"]
+    world.engine.put_records(
+        [record_of(Leave(one, now, now + 8 * HOUR, "", id=f"l-{one}"), now) for one in everybody]
+    )
+    world.run(20 * MINUTE)
+    missed = [fact for fact in world.engine.facts(ANNA, "INC-1") if fact.type == "duty_missed"]
+    assert {tuple(msgspec.json.decode(fact.body)["people"]) for fact in missed} >= {("dmitri",)}
