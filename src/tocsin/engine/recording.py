@@ -108,7 +108,7 @@ def known_service(work: Work, name: str, where: str) -> str:
     """The id of a service by id, name or alias; raises :class:`Unusable` for one that nobody knows."""
     service = work.directory.service(name)
     if service is None:
-        known = ", ".join(list(work.directory.services)[:20])
+        known = ", ".join(list(work.directory.services)[:20]) or "none"
         raise Unusable(f"there is no service {name[:60]!r}; known: {known}", where)
     return service.id
 
