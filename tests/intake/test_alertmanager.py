@@ -157,6 +157,7 @@ def test_alerts_are_shown_in_the_shape_of_the_api():
         ([("filter", 'a=~"1|2"'), ("filter", "a!=1")], "2"),
         ([("silenced", "false")], "23"),
         ([("active", "false")], "1"),
+        ([("active", ""), ("silenced", "")], "123"),
         ([("receiver", "toc.*")], "123"),
         ([("receiver", "toc")], ""),
         ([("unknown", "x")], "123"),
@@ -328,3 +329,14 @@ def test_status_and_receivers_have_what_clients_require():
         "goVersion",
     }
     assert views.receivers(views.Query()) == [{"name": "tocsin"}]
+
+
+def test_a_body_with_a_mark_before_it_is_read():
+    body = (
+        b"\xef\xbb\xbf"
+        + json.dumps([{"labels": {"alertname": "A"}, "annotations": {"summary": " \n"}}]).encode()
+    )
+    (alert,) = api.parse_alerts(body, NOW).alerts
+    assert alert.summary == "A", "a summary that shows nothing is none"
+    with pytest.raises(Unusable):
+        api.parse_alerts(b"\xef\xbb\xbf" * 300_000 + b"[]", NOW)

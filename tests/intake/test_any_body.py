@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from any_json import JSON
 from tocsin.alerts.episodes import advance
-from tocsin.alerts.shape import MAX_DETAILS, MAX_KEY, MAX_LABELS, MAX_SUMMARY, Parsed
+from tocsin.alerts.shape import MAX_DETAILS, MAX_KEY, MAX_LABELS, MAX_SUMMARY, Parsed, one_line
 from tocsin.intake import alertmanager_api, cloudwatch, generic, pagerduty
 from tocsin.intake.sources import SOURCES, TEST_SUMMARY
 from tocsin.kernel.clock import parse_instant
@@ -32,6 +32,7 @@ def read(source, body):
     for alert in parsed.alerts:
         assert alert.action in ("trigger", "acknowledge", "resolve")
         assert len(alert.summary) <= MAX_SUMMARY
+        assert alert.summary == one_line(alert.summary), "what could pass for a line of the page"
         assert len(alert.dedup_key) <= MAX_KEY
         assert len(alert.dedup_key.encode()) <= 1000
         assert len(alert.labels) <= MAX_LABELS

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tocsin.intake.pagerduty import parse_change, parse_enqueue, refused
 from tocsin.kernel.clock import parse_instant
-from tocsin.kernel.errors import Unusable
+from tocsin.kernel.errors import Unusable, UnusableMany
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -91,3 +91,14 @@ def test_each_fault_is_named_where_it_is(change, where):
 def test_an_event_over_512_kb_is_refused():
     with pytest.raises(Unusable, match="512 kB"):
         parse_enqueue(b"x" * (512 * 1024 + 1))
+
+
+@pytest.mark.parametrize("summary", ["", "   ", "\n\t", "\u202e", "\u0007"])
+def test_a_summary_that_shows_nothing_is_none(summary):
+    event = {
+        "routing_key": "R",
+        "event_action": "trigger",
+        "payload": WHOLE["payload"] | {"summary": summary},
+    }
+    with pytest.raises(UnusableMany, match="summary"):
+        parse_enqueue(json.dumps(event).encode())

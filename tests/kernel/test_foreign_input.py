@@ -14,7 +14,7 @@ from tocsin.kernel.redact import mask, shown
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "not valid JSON"),
+        (b"", "empty"),
         (b"{", "not valid JSON"),
         (b'{"a": "\xff"}', "UTF-8"),
         (b'"\\ud800"', "not valid"),
@@ -95,3 +95,12 @@ def test_masking_takes_time_as_the_text_is_long_and_no_more(piece):
 def test_what_is_said_back_is_short_and_a_secret_is_seen_before_the_cut():
     assert shown("x" * 1000) == "x" * 60
     assert "s3cret" not in shown("https://user:s3cretvalue99@host/", 16)
+
+
+def test_a_mark_before_the_text_is_passed_over_and_nothing_is_told_as_such():
+    assert decode_foreign(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    for nothing in (b"", b" \n", b"\xef\xbb\xbf"):
+        with pytest.raises(Unusable, match="is empty"):
+            decode_foreign(nothing)
+    with pytest.raises(Unusable, match="not valid JSON"):
+        decode_foreign(b"\xef\xbb\xbf" * 300_000 + b"{}")

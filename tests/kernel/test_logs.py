@@ -26,6 +26,7 @@ def test_a_traceback_shows_no_value_of_any_variable_and_masks_what_its_words_hol
         structlog.reset_defaults()
     written = capsys.readouterr().out
     assert "a step failed" in written
+    assert "\x1b" not in written, "colours are for terminals"
     assert "ValueError: refused" in written
     assert "fail(password)" in written, "the traceback itself is there"
     for secret in ("correct horse", TOKEN, "b" * 40, "c" * 32):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, WEEK, parse_instant
 from tocsin.kernel.errors import Unusable
-from tocsin.oncall.calendar_feed import calendar_feed
+from tocsin.oncall.calendar_feed import calendar_feed, joined
 from tocsin.oncall.rotations import Rotation, Window
 from tocsin.oncall.schedules import (
     Gap,
@@ -225,6 +225,39 @@ def test_a_feed_carries_every_shift_in_utc_and_the_same_uid_next_time() -> None:
         calendar_feed(SIMPLE, MONDAY, MONDAY + 2 * WEEK, now=MONDAY, person="bilal")
     )
     assert [str(e["summary"]) for e in mine.walk("VEVENT")] == ["bilal: Simple", "bilal: Simple (secondary)"]
+
+
+@pytest.mark.parametrize("every", [1, 5, 26])
+def test_a_shift_keeps_its_uid_and_its_times_whenever_the_feed_is_fetched(every: int) -> None:
+    import icalendar
+
+    turns = Rotation("r", ("anna", "bilal"), "2026-03-02T09:00", "Europe/Rome", every, "weeks")
+    schedule = Schedule("s", "Slow", (turns,), "Europe/Rome")
+    away = Override("o", "s", MONDAY - 30 * DAY, MONDAY + 3 * DAY + HOUR, "clara")
+    seen: dict[str, tuple[str, str]] = {}
+    for day in range(0, 40, 3):
+        today = MONDAY + day * DAY
+        text = calendar_feed(
+            schedule, today - WEEK, today + 2 * WEEK, now=today, overrides=[away], positions=["primary"]
+        )
+        for event in icalendar.Calendar.from_ical(text).walk("VEVENT"):
+            times = (str(event.decoded("dtstart")), str(event.decoded("dtend")))
+            assert seen.setdefault(str(event["uid"]), times) == times
+    starts = {start for start, _ in seen.values()}
+    assert "2026-03-02 08:00:00+00:00" not in starts, "the override covers it"
+    assert "2026-01-31 08:00:00+00:00" in starts, "an override is shown from its own beginning"
+    assert len(starts) == len(seen), "nothing is shown twice under two names"
+
+
+def test_feeds_joined_are_one_calendar_of_short_lines() -> None:
+    import icalendar
+
+    parts = [calendar_feed(SIMPLE, MONDAY, MONDAY + 2 * WEEK, now=MONDAY), calendar_feed(Schedule("e", "E"), MONDAY, MONDAY + WEEK, now=MONDAY)]  # fmt: skip
+    text = joined(parts, "Ängström, " * 12)
+    assert all(len(line.encode()) <= 75 for line in text.split("\r\n"))
+    calendar = icalendar.Calendar.from_ical(text)
+    assert str(calendar["x-wr-calname"]).startswith("On call: Ängström, Ängström")
+    assert len(calendar.walk("VEVENT")) == parts[0].count("BEGIN:VEVENT") > 0
 
 
 def test_ten_thousand_schedules_are_answered_by_arithmetic_not_by_walking_through_time() -> None:

@@ -142,6 +142,28 @@ def test_a_number_names_one_incident_and_anything_else_is_answered_with_help(wor
 
 
 @pytest.mark.semantics(15)
+@pytest.mark.parametrize(
+    "text", ["ACK!", "ack please", "Ack - on it", "acknowledge, thanks", "OK.", "ack INC-1, on it", "y"]
+)
+def test_an_answer_is_taken_as_people_type_it_at_night(world, text):
+    world.alert()
+    world.run(SECOND)
+    assert replies.answer(world.engine, Reply("sms", sender=NUMBER, text=text)) == "You have INC-1."
+
+
+@pytest.mark.semantics(15)
+@pytest.mark.parametrize(
+    "text", ["ok what is this", "no problem", "yes but not me", "not me", "", "!", "the ack"]
+)
+def test_what_could_mean_something_else_changes_nothing(world, text):
+    world.alert()
+    world.run(SECOND)
+    before = world.incident()
+    assert "Answer ACK" in replies.answer(world.engine, Reply("sms", sender=NUMBER, text=text))
+    assert world.incident() == before
+
+
+@pytest.mark.semantics(15)
 def test_a_stranger_changes_nothing(world):
     world.alert()
     world.run(SECOND)
@@ -192,6 +214,24 @@ def test_only_what_twilio_signed_is_read():
     ):  # fmt: skip
         with pytest.raises(Unauthenticated, match="signature"):
             reading.read("sms", url, form, sign(token, wrong_url, wrong_form))
+
+
+@pytest.mark.parametrize(
+    ("ours", "signed"),
+    [
+        ("https://t.example:8443/in/reply/sms/KEY?m=1", "https://t.example/in/reply/sms/KEY?m=1"),
+        ("https://t.example/in/reply/sms/KEY", "https://t.example:443/in/reply/sms/KEY"),
+        ("http://t.example/in/reply/sms/KEY", "http://t.example:80/in/reply/sms/KEY"),
+        ("https://[2001:db8::1]:8443/in/reply/sms/KEY", "https://[2001:db8::1]/in/reply/sms/KEY"),
+    ],
+)
+def test_a_signature_counts_with_the_port_and_without_it(ours, signed):
+    # Twilio's own libraries try both: some of its products leave the port out of what they sign
+    form = form_of("ACK", NUMBER)
+    assert TwilioReplies("secret").read("sms", ours, form, sign("secret", signed, form)).text == "ACK"
+    other = signed.replace("://", "://x")
+    with pytest.raises(Unauthenticated, match="signature"):
+        TwilioReplies("secret").read("sms", ours, form, sign("secret", other, form))
 
 
 def test_the_signature_is_the_one_of_twilios_own_example():

@@ -1,8 +1,16 @@
 """The API towards what is odd: far years, digits that are none, large and packed bodies, other methods, other encodings."""
 
+import json
+import re
+
 import httpx2
 import pytest
 from people_at_the_door import Visitor, asks
+
+from tocsin.engine.commands import COMMANDS
+from tocsin.web.endpoints import WRITES
+from tocsin.web.forms import fields_of
+from tocsin.web.openapi import CHOICES
 
 YEARS = [10**15 * 9, 10**18, 2**63, 10**30, -1, "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "²", "٣"]
 SHOWN = ("/api/v1/silences", "/api/v1/maintenance", "/api/v1/leave", "/api/v1/schedules", "/api/v1/state")
@@ -114,3 +122,50 @@ def test_a_form_in_another_encoding_is_refused(site, charset):
     assert httpx2.post(site.url + "/sign-in", content=part, headers=headers, timeout=10).status_code == 415
     headers["Content-Type"] = "multipart/form-data; boundary=B; charset=UTF-8"
     assert httpx2.post(site.url + "/sign-in", content=part, headers=headers, timeout=10).status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/incidents", {"title": "x", "drill": 0}),
+        ("POST", "/incidents", {"title": "x", "services": "payments"}),
+        ("POST", "/people", {"name": "x", "senior": "yes"}),
+        ("POST", "/integrations/{integration}/test", {"page": {}}),
+        ("POST", "/integrations/{integration}/test", {"pages": True}),
+        ("POST", "/policy/preview", {"text": "x", "weeks": "4"}),
+        ("POST", "/policy/preview", {"text": "x", "week": 4}),
+        ("PUT", "/policy", {"text": "x", "adopt": "yes"}),
+        ("PUT", "/policy", {"text": "x", "adpot": True}),
+        ("PUT", "/policy", {"text": "x", "force": None}),
+    ],
+)
+def test_a_value_of_another_type_and_a_field_nobody_knows_are_refused(site, method, path, body):
+    integration = site.tocsin.store.read(lambda r: r.records("integration"))[0].id
+    answer = asks(site, "anna")(method, "/api/v1" + path.format(integration=integration), json=body)
+    assert answer.status_code == 400
+    assert "cannot be read" in answer.json()["detail"]
+
+
+def test_an_instant_is_taken_as_answers_have_it(site):
+    me = asks(site, "anna")
+    number = me("POST", "/api/v1/incidents", json={"title": "x"}).json()["number"]
+    for at in ("2026-01-02T03:04:05Z", 1767323045000000, "1767323045000000"):
+        note = {"text": f"seen {at}", "at": at}
+        assert me("POST", f"/api/v1/incidents/{number}/commands/note", json=note).status_code == 200, at
+    said = me("GET", f"/api/v1/incidents/{number}/timeline").json()["timeline"]
+    assert [one["at"] for one in said if "seen" in one["text"]] == ["2026-01-02T03:04:05Z"] * 3
+
+
+def test_the_document_has_one_entry_for_each_address_and_names_what_can_be_chosen(site):
+    document = httpx2.get(site.url + "/api/openapi.json", timeout=10).json()
+    shapes = [re.sub(r"{\w+}", "{}", path) for path in document["paths"]]
+    assert len(shapes) == len(set(shapes)), "templates that differ in names alone are one address"
+    assert set(document["paths"]["/api/v1/schedules/{schedule}"]) == {"get", "put", "delete"}
+    bodies = json.dumps(document["paths"])
+    for choices in CHOICES.values():
+        assert json.dumps(list(choices)) in bodies
+    verbs = {kind.verb: kind for kind in [*COMMANDS.values(), *(one.change for one in WRITES)]}
+    for verb, name in CHOICES:
+        assert name in fields_of(verbs[verb])
+    for probe, statuses in (("/readyz", {"200", "503"}), ("/metrics", {"200", "503"}), ("/healthz", {"200"})):
+        assert set(document["paths"][probe]["get"]["responses"]) == statuses

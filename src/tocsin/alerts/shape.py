@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -146,6 +147,21 @@ def clip(text: str, limit: int, what: str = "", notes: list[str] | None = None) 
     if notes is not None:
         notes.append(f"{what or 'a text'} had {len(text)} characters and was cut to {limit}")
     return text[: limit - 1] + "…"
+
+
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""control characters, and those that turn the direction of what follows"""
+
+
+def one_line(text: str) -> str:
+    """``text`` as one line: what is broken into several could pass for lines of the page that shows it."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else " ".join(_STEERING.sub("", line).split())
+
+
+def headline(text: str, what: str, notes: list[str]) -> str:
+    """The one line that says what is wrong, as long as a summary may be."""
+    return clip(one_line(text), MAX_SUMMARY, what, notes)
 
 
 def fit_key(key: str) -> str:

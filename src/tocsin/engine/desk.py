@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tocsin.alerts.shape import one_line
 from tocsin.engine import acting, deciding, merging, promising, recording, recovering, redacting
 from tocsin.engine import commands as c
 from tocsin.engine.access import MAX_TEXT, Answer, allow, answer, load, text_of
@@ -67,7 +68,7 @@ def declare(work: Work, principal: Principal, command: c.Declare) -> Answer:
     series = "DRILL" if command.drill else "INC"
     incident = work.create(
         f.Declared(
-            number=work.tx.next_number(series), series=series, title=text_of(command.title, "title")[:300],
+            number=work.tx.next_number(series), series=series, title=text_of(one_line(command.title), "title")[:300],
             severity=severity, severity_state="confirmed" if command.severity else "proposed",
             reason="declared so" if command.severity else proposal.said, policy=policy_hash, rule=proposal.rule or "", kind=kind.name,
             subtype=kind.subtype, summary=command.summary[:MAX_TEXT], by=principal.person or principal.id,

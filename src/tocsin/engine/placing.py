@@ -7,7 +7,7 @@ import structlog
 
 from tocsin.alerts.expressions import Budget
 from tocsin.alerts.routing import Route, Routed, apart, flapping, route
-from tocsin.alerts.shape import Alert, AlertBody
+from tocsin.alerts.shape import Alert, AlertBody, one_line
 from tocsin.alerts.silences import Maintenance, Silence, maintenance_of, silenced_by
 from tocsin.engine.work import Work, watch_key
 from tocsin.incidents import facts as f
@@ -399,7 +399,7 @@ def declare(
 
     A ``test`` has a series of its own and is marked, for people and as a drill: nothing of it is owed afterwards.
     """
-    title = alert.summary[:300] or alert.dedup_key
+    title = alert.summary[:300] or one_line(alert.dedup_key)
     series = TEST if test else "INC"
     incident = work.create(
         f.Declared(

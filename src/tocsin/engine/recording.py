@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from tocsin.alerts.shape import one_line
 from tocsin.engine import commands as c
 from tocsin.engine.access import Answer, answer, load, text_of
 from tocsin.engine.work import Work
@@ -100,7 +101,9 @@ def affect(work: Work, principal: Principal, command: c.Affect) -> Answer:
 def rename(work: Work, principal: Principal, command: c.Rename) -> Answer:
     """Gives it another title."""
     incident = load(work, principal, command.incident, "rename")
-    work.record(incident, f.Retitled(text_of(command.title, "title")[:300], command.summary[:20_000]))
+    work.record(
+        incident, f.Retitled(text_of(one_line(command.title), "title")[:300], command.summary[:20_000])
+    )
     return answer(incident)
 
 
@@ -108,7 +111,7 @@ def known_service(work: Work, name: str, where: str) -> str:
     """The id of a service by id, name or alias; raises :class:`Unusable` for one that nobody knows."""
     service = work.directory.service(name)
     if service is None:
-        known = ", ".join(list(work.directory.services)[:20])
+        known = ", ".join(list(work.directory.services)[:20]) or "none"
         raise Unusable(f"there is no service {name[:60]!r}; known: {known}", where)
     return service.id
 

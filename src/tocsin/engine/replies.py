@@ -28,6 +28,8 @@ log = structlog.get_logger("tocsin.replies")
 
 ACKNOWLEDGING = ("ack", "acknowledge", "ok", "yes", "y", "4")
 DECLINING = ("no", "n", "decline", "escalate", "6")
+PLAIN = ("ack", "acknowledge")
+"""words that say what is meant whatever follows: "ack, on it" is one; "ok what is this" and "no problem" are not"""
 HELP = "Answer ACK to take everything your last page listed, ACK and a number for one incident, NO if you cannot take it."
 STRANGER = "This number belongs to nobody here. Nothing was changed."
 
@@ -42,12 +44,14 @@ def answer(engine: Engine, reply: Reply) -> str:
     person = by_number(engine, reply.sender)
     if person is None:
         return STRANGER
-    words = reply.text.strip().lower().split()
+    words = [word for part in reply.text.lower().split() if (word := re.sub(r"[^\w-]", "", part).strip("-"))]
     if not words or words[0] not in (*ACKNOWLEDGING, *DECLINING):
         return HELP
+    number = words[1] if len(words) > 1 and any(letter.isdigit() for letter in words[1]) else ""
+    if len(words) > 1 and not number and words[0] not in PLAIN:
+        return HELP
     verb = "acknowledge" if words[0] in ACKNOWLEDGING else "decline"
-    references = [re.sub(r"[^\w-]", "", word) for word in words[1:2]] or _listed(engine, person.id)
-    return _take(engine, person, references, verb, reply.kind)
+    return _take(engine, person, [number] if number else _listed(engine, person.id), verb, reply.kind)
 
 
 def by_number(engine: Engine, number: str) -> Person | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tocsin.alerts.shape import one_line
 from tocsin.engine import changes as c
 from tocsin.engine.admin_desk import Answer, Desk, name_of, text_of
 from tocsin.identity.tokens import key_hash
@@ -54,7 +55,7 @@ def report(desk: Desk, change: c.Report) -> Answer:
         raise Unusable(
             f"{change.detected_how[:40]!r} is no way to notice; use {', '.join(HOW)}", "detected_how"
         )
-    title = text_of(change.title, "title", 300)
+    title = text_of(one_line(change.title), "title", 300)
     if not title:
         raise Unusable("say in a sentence what is wrong", "title")
     summary = text_of(change.summary, "summary", 5000)

@@ -97,6 +97,8 @@ def end(work: Work, kind: str, record_id: str) -> Silence | Maintenance:
         return record
     record.ends_at = work.now
     record.starts_at = min(record.starts_at, work.now)
+    if isinstance(record, Silence):
+        record.updated_at = work.now
     work.tx.put_record(RecordRow(kind, record.id, "", encode(record), work.now))
     arm_quiet(work, work.now)
     return record

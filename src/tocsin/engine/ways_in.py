@@ -21,7 +21,7 @@ from tocsin.engine.work import Work
 from tocsin.identity.tokens import key_hash
 from tocsin.identity.vault import unseal
 from tocsin.incidents.timeline import line
-from tocsin.intake.alertmanager_api import already_over, ended, parse_silence, settle, silence_id
+from tocsin.intake.alertmanager_api import parse_silence, settle, silence_id
 from tocsin.intake.heartbeat import Overdue
 from tocsin.intake.limits import MAX_KEPT_BODY
 from tocsin.intake.sources import SOURCES, Source
@@ -299,14 +299,12 @@ class WaysIn:
         return self.engine.store.submit(work)
 
     def end_silence(self, admitted: Admitted, id: str) -> Future[None]:
-        """Ends a silence now. Raises :class:`NotFound`, or :class:`Unusable` where it has ended already."""
+        """Ends a silence now; one that has ended stays as it is, as in Alertmanager. Raises :class:`NotFound`."""
 
         def work(tx: Transaction) -> None:
             integration = self._silencer(tx, admitted)
             unit = self._unit(tx, integration)
-            silence = self._own(tx, integration, id)
-            if ended(silence, unit.now) is None:
-                raise Unusable(already_over(silence), "silenceID")
+            self._own(tx, integration, id)
             silencing.end(unit, "silence", id)
             unit.flush()
 

@@ -20,8 +20,8 @@ from tocsin.alerts.silences import Silence, check_silence, state_of
 from tocsin.intake.limits import MAX_ALERTS
 from tocsin.intake.prometheus import describe, fingerprint, usable_labels
 from tocsin.intake.reading import any_instant, instant, json_object
-from tocsin.kernel.clock import MINUTE, SECOND, Instant, to_iso
-from tocsin.kernel.codec import decode_foreign, encode
+from tocsin.kernel.clock import MINUTE, SECOND, Instant
+from tocsin.kernel.codec import BYTE_ORDER_MARK, decode_foreign, encode, marked
 from tocsin.kernel.errors import Unusable
 from tocsin.kernel.randomness import Randomness
 
@@ -131,6 +131,8 @@ def _refuse(body: bytes) -> NoReturn:
         what, where = (found[1], found[2]) if found else (str(error), "$")
         raise Unusable(f"{what} at {where}; send a list of alerts with labels as text", where) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
+        if marked(body):
+            return _decode(body.removeprefix(BYTE_ORDER_MARK))
         decode_foreign(body)
     raise Unusable("the body is not a list of alerts", "$")
 
@@ -265,8 +267,3 @@ def ended(silence: Silence, now: Instant) -> Silence | None:
         return None
     start = min(silence.starts_at, now)
     return msgspec.structs.replace(silence, starts_at=start, ends_at=now, updated_at=now)
-
-
-def already_over(silence: Silence) -> str:
-    """What to answer when an expired silence is deleted again."""
-    return f"silence {silence.id} already expired at {to_iso(silence.ends_at)}"

@@ -47,11 +47,15 @@ class Query(msgspec.Struct):
 
 
 def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
-    """Reads the query's (name, value) pairs; raises :class:`~tocsin.kernel.errors.Unusable` (400). Unknown names are passed over."""
+    """Reads the query's (name, value) pairs; raises :class:`~tocsin.kernel.errors.Unusable` (400).
+
+    Unknown names are passed over, and truth values without a value say nothing, as in Alertmanager.
+    """
     query = Query()
     for name, value in pairs:
         if name in ("active", "silenced", "inhibited", "unprocessed", "muted", "pending", "expired"):
-            setattr(query, name, value.strip().lower() in _TRUE)
+            if value:
+                setattr(query, name, value.strip().lower() in _TRUE)
         elif name == "filter":
             query.filter.append(_matcher(value, "filter"))
         elif name == "receiver_matchers":

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from tocsin.alerts.shape import MAX_NAME, MAX_SUMMARY, Alert, Parsed, clip, fit_details, fit_key, fit_labels
+from tocsin.alerts.shape import MAX_NAME, Alert, Parsed, fit_details, fit_key, fit_labels, headline
 from tocsin.intake.reading import first_text, json_object, list_of, moment, object_of, text_of, url_of
 from tocsin.kernel.errors import Unusable
 
@@ -91,7 +91,7 @@ def _alarm(alarm: dict[str, Any], parsed: Parsed) -> None:
     key = text_of(alarm.get("AlarmArn")) or f"alarm/{account}/{region}/{name}"
     alert = Alert(_ACTIONS[state], fit_key(key), via=VIA)
     words = first_text(alarm, "AlarmDescription", "NewStateReason")
-    alert.summary = clip(f"{name}: {words}" if words else name, MAX_SUMMARY, "the summary", parsed.notes)
+    alert.summary = headline(f"{name}: {words}" if words else name, "the summary", parsed.notes)
     alert.source_at = moment(alarm.get("StateChangeTime"), "$.StateChangeTime", parsed.notes)
     alert.started_at = alert.source_at if alert.action == "trigger" else 0
     alert.source = first_text(dimensions, *dimensions)[:MAX_NAME] or region

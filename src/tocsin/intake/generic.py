@@ -8,14 +8,14 @@ from typing import Any
 
 from tocsin.alerts.shape import (
     MAX_NAME,
-    MAX_SUMMARY,
     Alert,
     Parsed,
-    clip,
     fit_details,
     fit_key,
     fit_labels,
+    headline,
     normal_severity,
+    one_line,
 )
 from tocsin.intake.limits import MAX_ALERTS
 from tocsin.intake.mapping import Compiled, compile_mapping
@@ -93,7 +93,7 @@ def _alert(item: Any, whole: Any, where: str, rules: Compiled, notes: list[str])
         return found.text(item, whole) if found is not None else ""
 
     summary = text("summary")
-    if not summary:
+    if not one_line(summary):
         raise Unusable(
             "no summary was found; send one as 'summary', or give this integration a mapping", where
         )
@@ -105,7 +105,7 @@ def _alert(item: Any, whole: Any, where: str, rules: Compiled, notes: list[str])
         action = "acknowledge"
     source = text("source")
     alert = Alert(action, fit_key(text("dedup_key") or _digest(summary, source)), via=VIA)
-    alert.summary = clip(summary, MAX_SUMMARY, "the summary", notes)
+    alert.summary = headline(summary, "the summary", notes)
     alert.severity = normal_severity(text("severity"))
     alert.source, alert.service = source[:MAX_NAME], text("service")[:MAX_NAME]
     alert.started_at = moment(text("started_at"), f"{where}: started_at", notes)

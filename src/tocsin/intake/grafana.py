@@ -9,13 +9,12 @@ from typing import Any
 
 from tocsin.alerts.shape import (
     MAX_NAME,
-    MAX_SUMMARY,
     Alert,
     Parsed,
-    clip,
     fit_details,
     fit_key,
     fit_labels,
+    headline,
     normal_severity,
 )
 from tocsin.intake.alertmanager_webhook import parse_notification
@@ -87,7 +86,7 @@ def _legacy(notification: dict[str, Any]) -> Parsed:
         "resolve" if state == "ok" else "trigger", fit_key(f"rule/{organisation}/{rule}"), via=LEGACY
     )
     title = first_text(notification, "title", "ruleName", "message") or rule
-    alert.summary = clip(title, MAX_SUMMARY, "the title", parsed.notes)
+    alert.summary = headline(title, "the title", parsed.notes)
     alert.labels = text_labels
     alert.severity = normal_severity(text_labels.get("severity", ""))
     alert.service = first_label(text_labels, SERVICE_LABELS)[:MAX_NAME]

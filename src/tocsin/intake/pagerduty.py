@@ -19,6 +19,8 @@ from tocsin.alerts.shape import (
     clip,
     fit_details,
     fit_labels,
+    headline,
+    one_line,
 )
 from tocsin.intake.limits import MAX_EVENT_BODY
 from tocsin.intake.reading import SERVICE_LABELS, add_link, first_label, moment, text_of, url_of
@@ -75,7 +77,7 @@ def parse_change(body: bytes, notes: list[str] | None = None) -> tuple[str, Chan
     source = _text(payload, "source", "payload.", faults)
     details = _details(payload)
     change = Change(
-        clip(summary, MAX_SUMMARY, "payload.summary", notes),
+        headline(summary, "payload.summary", notes),
         clip(source, MAX_SUMMARY, "payload.source", notes),
         at=moment(payload.get("timestamp"), "payload.timestamp", notes),
         labels=fit_labels(details, notes),
@@ -122,7 +124,7 @@ def _text(
     holder: dict[str, Any], name: str, prefix: str, faults: list[Unusable], *, required: bool = False
 ) -> str:
     value = holder.get(name)
-    if value is None or value == "":
+    if value is None or value == "" or (required and isinstance(value, str) and not one_line(value)):
         if required:
             faults.append(Unusable(f"'{prefix}{name}' is missing or blank", prefix + name))
         return ""
@@ -143,8 +145,8 @@ def _payload(payload: Any, alert: Alert, faults: list[Unusable], notes: list[str
     if not isinstance(payload, dict):
         faults.append(Unusable("'payload' is missing or not an object", "payload"))
         return
-    alert.summary = clip(
-        _text(payload, "summary", "payload.", faults, required=True), MAX_SUMMARY, "payload.summary", notes
+    alert.summary = headline(
+        _text(payload, "summary", "payload.", faults, required=True), "payload.summary", notes
     )
     source = _text(payload, "source", "payload.", faults, required=True)
     alert.source = clip(source, MAX_SUMMARY, "payload.source", notes)

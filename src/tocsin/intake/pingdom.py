@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tocsin.alerts.shape import MAX_NAME, MAX_SUMMARY, Alert, Parsed, clip, fit_details, fit_key, fit_labels
+from tocsin.alerts.shape import MAX_NAME, Alert, Parsed, fit_details, fit_key, fit_labels, headline
 from tocsin.intake.reading import add_link, first_text, json_object, list_of, moment, object_of, text_of
 from tocsin.kernel.errors import Unusable
 
@@ -24,8 +24,8 @@ def parse(body: bytes) -> Parsed:
     words = object_of(sent.get("check_params"))
     alert = Alert("resolve" if state in _UP else "trigger", fit_key(f"check/{check}"), via=VIA)
     reason = first_text(sent, "long_description", "description")
-    alert.summary = clip(
-        f"{name} is {state}" + (f": {reason}" if reason else ""), MAX_SUMMARY, "the summary", parsed.notes
+    alert.summary = headline(
+        f"{name} is {state}" + (f": {reason}" if reason else ""), "the summary", parsed.notes
     )
     alert.severity = _SEVERITY.get(text_of(sent.get("importance_level")).upper(), "error")
     alert.source = first_text(words, "hostname", "full_url")[:MAX_NAME]

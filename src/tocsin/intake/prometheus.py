@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tocsin.alerts.shape import MAX_NAME, MAX_SUMMARY, Alert, Link, clip, fit_labels, normal_severity
+from tocsin.alerts.shape import MAX_NAME, Alert, Link, fit_labels, headline, normal_severity, one_line
 from tocsin.intake.reading import SERVICE_LABELS, SOURCE_LABELS, add_link, first_label, url_of
 
 _OFFSET = 0xCBF29CE484222325
@@ -50,16 +50,11 @@ def _utf8(pair: tuple[str, str]) -> str:
 def describe(alert: Alert, annotations: Mapping[str, str], generator_url: str, notes: list[str]) -> None:
     """Fills summary, severity, source, service and links of ``alert`` from its labels and annotations."""
     labels = alert.labels
-    summary = (
-        annotations.get("summary")
-        or annotations.get("title")
-        or annotations.get("message")
-        or annotations.get("description")
-        or labels.get("alertname")
-    )
+    told = (annotations.get(name, "") for name in ("summary", "title", "message", "description"))
+    summary = next(filter(None, map(one_line, told)), "") or one_line(labels.get("alertname", ""))
     if not summary:
         summary = ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
-    alert.summary = clip(summary, MAX_SUMMARY, "the summary", notes)
+    alert.summary = headline(summary, "the summary", notes)
     alert.severity = normal_severity(
         labels.get("severity") or labels.get("priority") or labels.get("level") or ""
     )

@@ -40,6 +40,14 @@ def decode(data: bytes | str, type: type[T] | Any = None) -> Any:
     return msgspec.json.decode(data, type=type)
 
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def marked(data: bytes) -> bool:
+    """Whether one mark stands before the text, as some systems write every text."""
+    return data.startswith(BYTE_ORDER_MARK) and not data.startswith(BYTE_ORDER_MARK * 2)
+
+
 def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
     """Decodes JSON that somebody else sent.
 
@@ -50,6 +58,10 @@ def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
     try:
         value = _decoder.decode(data)
     except msgspec.DecodeError as error:
+        if marked(data):
+            return decode_foreign(data.removeprefix(BYTE_ORDER_MARK), what=what)
+        if not data.strip():
+            raise Unusable(f"{what} is empty. Send UTF-8 JSON.", "$") from None
         raise Unusable(f"{what} is not valid JSON: {error}. Send UTF-8 JSON.", "$") from None
     except (UnicodeDecodeError, UnicodeEncodeError):
         raise Unusable(f"{what} is not valid UTF-8. Send UTF-8 JSON.", "$") from None

@@ -133,6 +133,19 @@ def sign(token: str, url: str, form: Sequence[tuple[str, str]]) -> str:
     return base64.b64encode(hmac.new(token.encode(), text.encode(), hashlib.sha1).digest()).decode()
 
 
+def as_signed(url: str) -> list[str]:
+    """The forms of an address that Twilio may have signed: as it stands, without a port, and with its scheme's own.
+
+    Source: ``RequestValidator`` in twilio-python, which tries them too.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.removesuffix(f":{parts.port}") if parts.port else parts.netloc
+    own = f"{host}:{443 if parts.scheme == 'https' else 80}"
+    return list(
+        dict.fromkeys([url, parts._replace(netloc=host).geturl(), parts._replace(netloc=own).geturl()])
+    )
+
+
 class TwilioReplies:
     """Reads what Twilio sends back."""
 
@@ -140,7 +153,8 @@ class TwilioReplies:
         self._token = token
 
     def read(self, kind: str, url: str, form: Sequence[tuple[str, str]], signature: str) -> Reply:
-        if not hmac.compare_digest(sign(self._token, url, form).encode(), signature.encode()):
+        expected = [sign(self._token, one, form).encode() for one in as_signed(url)]
+        if not any(hmac.compare_digest(one, signature.encode()) for one in expected):
             raise Unauthenticated(
                 "the signature is not Twilio's: is TOCSIN_PUBLIC_URL the address that Twilio calls?"
             )

@@ -24,7 +24,7 @@ from tocsin.web import auth
 from tocsin.web import govern_views as g
 from tocsin.web.addresses import one_for_each
 from tocsin.web.base import Web, command_from, incident_json
-from tocsin.web.endpoints import READS, WRITES, Read, Write
+from tocsin.web.endpoints import READS, WRITES, Apply, Preview, Read, Test, Write
 from tocsin.web.forms import from_json
 from tocsin.web.incident_pages import export_text
 from tocsin.web.integration_pages import send_test
@@ -126,19 +126,16 @@ class Api:
         decision = authorize(principal, "view")
         if not decision.allowed:
             raise Forbidden(decision.reason)
-        return reply(g.preview(self.engine.look_at_policy(_text(body), weeks=_weeks(body))))
+        asked = from_json(Preview, body)
+        return reply(g.preview(self.engine.look_at_policy(_text(asked.text), weeks=_weeks(asked.weeks))))
 
     def _apply(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
-        text = _text(body)
-        seen, force = body.get("before", ""), body.get("force", "")
-        if not isinstance(seen, str) or not isinstance(force, str):
-            raise Unusable("before and force are texts", "before")
-        looked = self.engine.look_at_policy(text, weeks=_weeks(body))
-        if seen and seen != looked.before:
+        asked = from_json(Apply, body)
+        text = _text(asked.text)
+        looked = self.engine.look_at_policy(text, weeks=_weeks(asked.weeks))
+        if asked.before and asked.before != looked.before:
             raise Refused("another version was applied meanwhile; look at the difference again")
-        moved = self.engine.apply_policy(
-            principal, text, looked, adopt=body.get("adopt") is True, force=force
-        )
+        moved = self.engine.apply_policy(principal, text, looked, adopt=asked.adopt, force=asked.force)
         return reply(g.Applied(looked.hash, looked.number, moved))
 
     def _drill(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
@@ -155,7 +152,7 @@ class Api:
             self.readings.ways_in,
             principal,
             request.path_params["integration"],
-            page=body.get("page") is True,
+            page=from_json(Test, body).page,
         )
         outcomes = [
             OutcomeView(one.dedup_key, one.event, one.reason, one.incident) for one in tested.outcomes
@@ -187,16 +184,14 @@ class Api:
         return self._route(one.method, one.path, work)
 
 
-def _text(body: dict[str, Any]) -> str:
-    text = body.get("text")
-    if not isinstance(text, str) or not text.strip():
+def _text(text: str) -> str:
+    if not text.strip():
         raise Unusable("text is the policy as it is written in its file", "text")
     return text
 
 
-def _weeks(body: dict[str, Any]) -> int:
-    weeks = body.get("weeks", 4)
-    if not isinstance(weeks, int) or isinstance(weeks, bool) or not 1 <= weeks <= 52:
+def _weeks(weeks: int) -> int:
+    if not 1 <= weeks <= 52:
         raise Unusable("weeks is a number from 1 to 52", "weeks")
     return weeks
 

@@ -40,6 +40,30 @@ class Read(msgspec.Struct, frozen=True):
     """name → (type, meaning)"""
 
 
+class Test(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The body of an integration's test."""
+
+    page: bool = False
+
+
+class Preview(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A policy that is looked at: its ``text``, and how many weeks ahead its pages are proved."""
+
+    text: str
+    weeks: int = 4
+
+
+class Apply(Preview, frozen=True):
+    """A policy that is put in force."""
+
+    before: str = ""
+    """the hash that was in force when it was looked at; another one is refused"""
+    adopt: bool = False
+    """also moves open incidents to it"""
+    force: str = ""
+    """the reason to apply it despite findings"""
+
+
 def _write(
     method: str, path: str, change: type[c.Change], verb: str, tag: str, summary: str, **more: Any
 ) -> Write:

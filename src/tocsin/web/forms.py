@@ -48,7 +48,10 @@ def build(kind: type[S], values: Mapping[str, Any], *, strict: bool = True) -> S
 
 
 def from_json(kind: type[S], values: Mapping[str, Any], **fixed: Any) -> S:
-    """The struct of a JSON body; ``fixed`` comes from the address. Raises :class:`Unusable`."""
+    """The struct of a JSON body; ``fixed`` comes from the address. Raises :class:`Unusable`.
+
+    A type is what the document says: ``0`` is no false. An instant may also be microseconds, as answers have them.
+    """
     merged = dict(values)
     for name, value in fixed.items():
         if name in merged and merged[name] != value:
@@ -56,13 +59,10 @@ def from_json(kind: type[S], values: Mapping[str, Any], **fixed: Any) -> S:
         merged[name] = value
     types = fields_of(kind)
     for name in INSTANTS & set(merged):
-        if (
-            types.get(name) is int
-            and isinstance(merged[name], str)
-            and not is_whole(merged[name].removeprefix("-"))
-        ):
-            merged[name] = parse_instant(merged[name])
-    return _in_time(build(kind, merged, strict=False))
+        text = merged[name]
+        if types.get(name) is int and isinstance(text, str):
+            merged[name] = int(text) if is_whole(text.removeprefix("-")) else parse_instant(text)
+    return _in_time(build(kind, merged))
 
 
 def from_form(kind: type[S], form: FormData, *, zone: str = "UTC", now: int = 0, **fixed: Any) -> S:

@@ -22,7 +22,7 @@ from tocsin.incidents.directory import Directory
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, Instant
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import NotFound, TocsinError, Unauthenticated
-from tocsin.oncall.calendar_feed import calendar_feed
+from tocsin.oncall.calendar_feed import calendar_feed, joined
 from tocsin.oncall.rotations import Rotation
 from tocsin.oncall.schedules import Gap, Schedule, gaps, has_secondary, shifts
 from tocsin.oncall.walltime import instant_at, wall_at, weekday
@@ -229,24 +229,7 @@ def feed_text(engine: Engine, schedule: str, secret: str) -> str:
         )
         for one in directory.schedules.values()
     ]
-    return _joined(parts, person.name)
-
-
-def _joined(parts: list[str], name: str) -> str:
-    """Several calendars as one: the events of all in the frame of the first."""
-    events = [
-        part[part.index("BEGIN:VEVENT") : part.rindex("END:VCALENDAR")]
-        for part in parts
-        if "BEGIN:VEVENT" in part
-    ]
-    head = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Tocsin//on call//EN\r\nMETHOD:PUBLISH\r\n"
-    plain = (
-        "".join(letter for letter in name if letter.isprintable())
-        .replace("\\", "")
-        .replace(";", " ")
-        .replace(",", " ")
-    )
-    return f"{head}X-WR-CALNAME:On call: {plain}\r\n{''.join(events)}END:VCALENDAR\r\n"
+    return joined(parts, person.name)
 
 
 SAYS = {

@@ -7,13 +7,19 @@ from typing import Any
 
 import msgspec
 
+from tocsin.catalogue import people
+from tocsin.engine import deciding, promising, recording, recovering, reporting
+from tocsin.engine.changes import Change
 from tocsin.engine.commands import COMMANDS, Command
 from tocsin.identity.authorize import who_may
-from tocsin.identity.tokens import IMPLIES
+from tocsin.identity.tokens import IMPLIES, SCOPES
 from tocsin.incidents.incident import Incident
+from tocsin.intake.sources import SOURCES
+from tocsin.kernel.clock import LATEST
+from tocsin.policy.model import SEVERITIES
 from tocsin.web import govern_views as g
 from tocsin.web import views as v
-from tocsin.web.endpoints import READS, WRITES, Read, Write
+from tocsin.web.endpoints import READS, WRITES, Apply, Preview, Read, Test, Write
 from tocsin.web.forms import INSTANTS, fields_of
 
 REF = "#/components/schemas/{name}"
@@ -24,12 +30,24 @@ VERBS = {"severity": "raise_severity", "move": "update", "protocol": "step", "ta
 NAMES = {bool: "boolean", int: "integer", str: "string"}
 ERRORS = {
     400: "it cannot be read, and where", 401: "nobody known asks", 403: "who asks may not; who may", 404: "there is no such thing, or none that you may see",
-    409: "not in the present state; what is allowed", 413: "the body is larger than 1 MiB", 415: "the body is compressed; send it as it is", 422: "this Idempotency-Key was used for another request", 429: "too often", 503: "full for now; Retry-After says when again",
+    405: "not a method of this address; Allow names those that are", 409: "not in the present state; what is allowed", 413: "the body is larger than 1 MiB", 415: "the body is compressed; send it as it is", 422: "this Idempotency-Key was used for another request", 429: "too often", 503: "full for now; Retry-After says when again",
 }  # fmt: skip
 BOUNDS = {"weeks": (1, 52), "limit": (1, 500), "days": (1, 90), "after": (0, 2**53)}
 """query parameters that are numbers → least and most"""
-NEVER_EMPTY = frozenset({"title", "text", "name", "reason"})
-"""texts that are refused where they are required and blank"""
+NEVER_EMPTY = frozenset(
+    {"title", "text", "name", "reason", "note", "services", "targets", "matchers", "scopes"}
+)
+"""texts and lists that are refused where they are required and empty"""
+TEXT = {"text": {"minLength": 1}, "weeks": {"minimum": 1, "maximum": 52}}
+"""bounds of a policy that is looked at or put in force"""
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("add_person", "role"): people.ROLES, ("add_integration", "source"): tuple(SOURCES), ("add_token", "scopes"): tuple(SCOPES),
+    ("report", "detected_how"): reporting.HOW, ("attach_report", "how"): recording.REPORTED, ("milestone", "name"): recording.MILESTONES,
+    ("measure", "metric"): recording.METRICS, ("service_state", "state"): recording.STATES, ("validate", "kind"): promising.VALIDATIONS,
+    ("validate", "outcome"): promising.OUTCOMES, ("plan_step", "outcome"): recovering.OUTCOMES, ("severity", "severity"): SEVERITIES,
+    ("ask", "verb_wanted"): tuple(deciding.VERBS),
+}  # fmt: skip
+"""(verb, field) → the values there are, whatever the policy says"""
 ABOUT = """\
 Everything that a page can do. Send `Authorization: Bearer TOKEN`; make tokens on the account page. A token may do what its
 scopes say, and never more than the person it belongs to. Restricted incidents do not exist for those who are not members.
@@ -43,7 +61,7 @@ def document(title: str, version: str) -> dict[str, Any]:
     """The whole document as plain data."""
     kinds: list[type] = [Incident, v.Problem, v.Done, v.TestResult, g.PreviewView, g.Applied]
     kinds += [one.answer for one in READS] + [one.answer for one in WRITES] + [one.change for one in WRITES]
-    kinds += list(COMMANDS.values())
+    kinds += [*COMMANDS.values(), Test, Preview, Apply]
     kinds = list(dict.fromkeys(kinds))
     refs, components = msgspec.json.schema_components(kinds, ref_template=REF)
     names = {kind: ref["$ref"].rsplit("/", 1)[1] for kind, ref in zip(kinds, refs, strict=True)}
@@ -82,12 +100,20 @@ def scopes_text() -> str:
 
 
 def _add(paths: dict[str, dict[str, Any]], path: str, method: str, operation: dict[str, Any]) -> None:
+    # one address has one entry: templates that differ in the names of their pieces alone are the same to a client
+    shapes = {_shape(one): one for one in paths}
+    path = shapes.get(_shape(path), path)
     words = re.sub(r"[^a-z0-9]+", "_", path.removeprefix("/api/v1").lower()).strip("_")
     operation["operationId"] = f"{method.lower()}_{words}"
     operation["parameters"] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _pieces(path)
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in _pieces(path)
     ] + operation.get("parameters", [])
     paths.setdefault(path, {})[method.lower()] = operation
+
+
+def _shape(path: str) -> str:
+    return re.sub(r"{\w+}", "{}", path)
 
 
 def _pieces(path: str) -> list[str]:
@@ -146,7 +172,7 @@ def _write(one: Write, names: dict[type, str], components: dict[str, Any]) -> di
 
 
 def _body(
-    operation: dict[str, Any], schema: dict[str, Any], fixed: set[str], kind: type[msgspec.Struct]
+    operation: dict[str, Any], schema: dict[str, Any], fixed: set[str], kind: type[Command] | type[Change]
 ) -> None:
     """The body without what stands in the address, and the idempotency key."""
     properties = {name: value for name, value in schema["properties"].items() if name not in fixed}
@@ -161,7 +187,11 @@ def _body(
     if set(fields_of(kind)) - fixed:
         required = [name for name in schema["required"] if name not in fixed]
         for name in NEVER_EMPTY & set(required):
-            properties[name] = properties[name] | {"minLength": 1}
+            least = "minItems" if properties[name].get("type") == "array" else "minLength"
+            properties[name] = properties[name] | {least: 1}
+        for name in properties:
+            if choices := CHOICES.get((kind.verb, name)):
+                properties[name] = _one_of(properties[name], choices)
         body = {
             "type": "object",
             "properties": properties,
@@ -172,6 +202,13 @@ def _body(
             "required": bool(required),
             "content": {"application/json": {"schema": body}},
         }
+
+
+def _one_of(schema: dict[str, Any], choices: tuple[str, ...]) -> dict[str, Any]:
+    """A text that is one of these, or a list of such."""
+    if schema.get("type") == "array":
+        return schema | {"items": schema["items"] | {"enum": list(choices)}}
+    return schema | {"enum": list(choices)}
 
 
 def _incidents(paths: dict[str, dict[str, Any]], names: dict[type, str], components: dict[str, Any]) -> None:
@@ -196,7 +233,7 @@ def _incidents(paths: dict[str, dict[str, Any]], names: dict[type, str], compone
             _body(operation, components[names[kind]], {"incident"}, kind)
             _add(paths, f"{base}/{{reference}}/commands/{verb}", "POST", operation)
     test = _operation("integrations", "Rehearse an integration's own test and say whom it would page; with page an incident marked TEST opens, and ends by itself", "test_integration", _ref(names[v.TestResult]))  # fmt: skip
-    test["requestBody"] = {"required": False, "content": {"application/json": {"schema": {"type": "object", "properties": {"page": {"type": "boolean"}}}}}}  # fmt: skip
+    _plain_body(test, components[names[Test]])
     _add(paths, "/api/v1/integrations/{integration}/test", "POST", test)
 
 
@@ -215,25 +252,29 @@ def _govern(paths: dict[str, dict[str, Any]], names: dict[type, str], components
     )
     _body(review, components[names[COMMANDS["policy_review"]]], set(), COMMANDS["policy_review"])
     _add(paths, "/api/v1/policy/commands/policy_review", "POST", review)
-    text = {"text": {"type": "string", "minLength": 1, "description": "the policy as it is written in its file"}, "weeks": {"type": "integer", "minimum": 1, "maximum": 52}}  # fmt: skip
     look = _operation("policy", "What applying a text would mean: findings, what changes for people, what it does to open incidents", "view", _ref(names[g.PreviewView]))  # fmt: skip
-    _plain_body(look, text, ["text"])
+    _plain_body(look, components[names[Preview]])
     _add(paths, "/api/v1/policy/preview", "POST", look)
-    more = {
-        "before": {"type": "string", "description": "the hash that was in force when it was looked at; another one is refused"},
-        "adopt": {"type": "boolean", "description": "also moves open incidents to it"},
-        "force": {"type": "string", "description": "the reason to apply it despite findings"},
-    }  # fmt: skip
     put = _operation("policy", "Put a version in force", "policy_apply", _ref(names[g.Applied]))
-    _plain_body(put, text | more, ["text"])
+    _plain_body(put, components[names[Apply]])
     _add(paths, "/api/v1/policy", "PUT", put)
     play = _operation("drills", "Play a scenario under the policy in force, on a virtual clock; answers its report", "drill", {"type": "object"})  # fmt: skip
     _add(paths, "/api/v1/drills/{drill}", "POST", play)
 
 
-def _plain_body(operation: dict[str, Any], properties: dict[str, Any], required: list[str]) -> None:
-    schema = {"type": "object", "properties": properties, "required": required}
-    operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+def _plain_body(operation: dict[str, Any], schema: dict[str, Any]) -> None:
+    """The body of what is neither a command nor a change: no idempotency key."""
+    properties = {name: value | TEXT.get(name, {}) for name, value in schema["properties"].items()}
+    body = {
+        "type": "object",
+        "properties": properties,
+        "required": schema["required"],
+        "additionalProperties": False,
+    }
+    operation["requestBody"] = {
+        "required": bool(schema["required"]),
+        "content": {"application/json": {"schema": body}},
+    }
 
 
 def _others(paths: dict[str, dict[str, Any]]) -> None:
@@ -243,6 +284,12 @@ def _others(paths: dict[str, dict[str, Any]]) -> None:
     )
     events["responses"]["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     _add(paths, "/api/v1/events", "GET", events)
+    away = {
+        "503": {
+            "description": ERRORS[503],
+            "content": {"application/problem+json": {"schema": _ref("Problem")}},
+        }
+    }
     for path, summary in (
         ("/healthz", "Alive"), ("/readyz", "Can accept and commit; lateness does not make it red"), ("/metrics", "Prometheus metrics"),
     ):  # fmt: skip
@@ -251,7 +298,12 @@ def _others(paths: dict[str, dict[str, Any]]) -> None:
             paths,
             path,
             "GET",
-            {"tags": ["operations"], "summary": summary, "security": [], "responses": {"200": plain}},
+            {
+                "tags": ["operations"],
+                "summary": summary,
+                "security": [],
+                "responses": {"200": plain} | ({} if path == "/healthz" else away),
+            },
         )
 
 
@@ -263,8 +315,9 @@ def _summary(kind: type[Command]) -> str:
 def _times(schema: dict[str, Any]) -> None:
     for name in INSTANTS & set(schema["properties"]):
         if schema["properties"][name].get("type") == "integer":
+            said = schema["properties"][name].get("description", "RFC 3339, or UTC microseconds")
             schema["properties"][name] = {
-                "type": "string", "format": "date-time", "description": schema["properties"][name].get("description", "RFC 3339"),
+                "type": ["string", "integer"], "format": "date-time", "minimum": 0, "maximum": LATEST - 1, "description": said,
             }  # fmt: skip
 
 
