@@ -21,7 +21,7 @@ from tocsin.intake.limits import MAX_ALERTS
 from tocsin.intake.prometheus import describe, fingerprint, usable_labels
 from tocsin.intake.reading import any_instant, instant, json_object
 from tocsin.kernel.clock import MINUTE, SECOND, Instant
-from tocsin.kernel.codec import BYTE_ORDER_MARK, decode_foreign, encode, marked
+from tocsin.kernel.codec import BYTE_ORDER_MARK, decode_foreign, encode
 from tocsin.kernel.errors import Unusable
 from tocsin.kernel.randomness import Randomness
 
@@ -101,6 +101,7 @@ def error_body(sentence: str) -> bytes:
 
 def _read(body: bytes) -> list[tuple[_Sent, Words, Alert | PostableAlert]]:
     """What was sent; for each alert its words, and the alert they make where they are known, else what they say."""
+    body = body.removeprefix(BYTE_ORDER_MARK)
     if b"\\u0000" in body or b"\x00" in body:
         decode_foreign(body)
     try:
@@ -131,8 +132,6 @@ def _refuse(body: bytes) -> NoReturn:
         what, where = (found[1], found[2]) if found else (str(error), "$")
         raise Unusable(f"{what} at {where}; send a list of alerts with labels as text", where) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        if marked(body):
-            return _decode(body.removeprefix(BYTE_ORDER_MARK))
         decode_foreign(body)
     raise Unusable("the body is not a list of alerts", "$")
 
