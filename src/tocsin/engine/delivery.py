@@ -133,20 +133,24 @@ class Seen:
 
     def __init__(self, most: int = 1_000) -> None:
         self._most = most
-        self._known: dict[str, tuple[int, int, Incident]] = {}
+        self._known: dict[str, tuple[int, Incident]] = {}
         self.left: set[tuple[str, str]] = set()
         """(incident, person) of pages that were on their way once: that stays true"""
 
+    def known(self, id: str, version: int) -> Incident | None:
+        """The incident where it was read at this version."""
+        known = self._known.get(id)
+        return known[1] if known is not None and known[0] == version else None
+
     def read(self, reader: Reader, row: StreamRow) -> Incident:
         """The incident of a row; raises where it cannot be read."""
-        known = self._known.get(row.stream.id)
-        if known is not None and known[:2] == (row.version, row.fold):
-            return known[2]
+        if (known := self.known(row.stream.id, row.version)) is not None:
+            return known
         incident = read_incident(reader, row)
         if len(self._known) >= self._most:
             self._known.clear()
             self.left.clear()
-        self._known[row.stream.id] = (row.version, row.fold, incident)
+        self._known[row.stream.id] = (row.version, incident)
         return incident
 
 
@@ -320,16 +324,17 @@ class Composer:
 
     def _all_open(self) -> list[Incident]:
         if self._open is None:
-            rows = self.tx.streams("incident", open=True, limit=LOOKED_THROUGH)
-            self._open = [one for row in rows if (one := self._readable(row.stream.id, row)) is not None]
+            versions = self.tx.open_versions("incident", LOOKED_THROUGH)
+            self._open = [one for id, version in versions if (one := self._as_of(id, version)) is not None]
         return self._open
 
-    def _readable(self, id: str, row: StreamRow | None = None) -> Incident | None:
-        if row is not None and id not in self._loaded:
-            try:
-                self._loaded[id] = self.seen.read(self.tx, row)
-            except Exception:  # noqa: BLE001  # lists show the others; its own timer says what is wrong with it
-                return None
+    def _as_of(self, id: str, version: int) -> Incident | None:
+        """An incident whose version is known already: one that was read before is not read again."""
+        if id not in self._loaded and (known := self.seen.known(id, version)) is not None:
+            self._loaded[id] = known
+        return self._readable(id)
+
+    def _readable(self, id: str) -> Incident | None:
         try:
             return self.incident(id)
         except Exception:  # noqa: BLE001  # its own timer says what is wrong with it

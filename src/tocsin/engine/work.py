@@ -266,8 +266,10 @@ class Work:
                 restricted=state.restricted, updated_at=self.now, **kind.row(state),
             )
         )  # fmt: skip
+        moves = any(draft.type != f.Delivery.type for draft in pending.drafts)
         pending.version, pending.head, pending.drafts, pending.ids = facts[-1].version, facts[-1].hash, [], []
-        self.rearm(state)
+        if moves:  # that a message left makes nothing due, and there are many such facts
+            self.rearm(state)
 
 
 def restarted_by(body: f.Body) -> tuple[str, ...]:

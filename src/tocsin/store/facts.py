@@ -31,6 +31,9 @@ _COLUMNS = ["kind", "id", *_LIST]
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM streams"
 _STREAM = sql(f"{_SELECT} WHERE kind = :kind AND id = :id")
 _BY_NUMBER = sql(f"{_SELECT} WHERE series = :series AND number = :number AND number > 0")
+_OPEN_VERSIONS = sql(
+    "SELECT id, version FROM streams WHERE kind = :kind AND open ORDER BY opened_at DESC, id DESC LIMIT :limit"
+)
 _HEADS = sql("SELECT kind, id, version, head FROM streams")
 _HEADS_OF = sql("SELECT kind, id, version, head FROM streams WHERE kind = :kind")
 _PUT = upsert("streams", [*_COLUMNS, "words"], ["kind", "id"])
@@ -111,6 +114,9 @@ class FactReading:
             return []
         text = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY opened_at DESC, id DESC LIMIT :limit"
         return [_stream_row(row) for row in self.session.rows(sql(text), params)]
+
+    def open_versions(self, kind: str, limit: int) -> list[tuple[str, int]]:
+        return [(row[0], row[1]) for row in self.session.rows(_OPEN_VERSIONS, {"kind": kind, "limit": limit})]
 
     def heads(self, kind: str | None = None) -> dict[str, tuple[int, bytes]]:
         rows = self.session.rows(_HEADS) if kind is None else self.session.rows(_HEADS_OF, {"kind": kind})
