@@ -12,6 +12,7 @@ from tocsin.engine.loop import Loop
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import MINUTE, SystemClock
 from tocsin.kernel.codec import encode
+from tocsin.kernel.errors import Busy
 from tocsin.kernel.ports import OutboxRow, Receipt
 from tocsin.kernel.randomness import SystemRandomness, ulid
 from tocsin.policy.load import default_policy_text
@@ -108,3 +109,25 @@ def test_a_message_whose_turn_came_too_late_goes_back_instead_of_leaving_twice(h
     engine.step()
     jobs[1]()
     assert mail.took == [row.id]
+
+
+def test_a_store_that_is_away_is_told_in_a_sentence_and_the_steps_go_on_when_it_is_back(
+    house, capsys, monkeypatch
+):
+    engine, loop, _, phone = house
+
+    def away(*_):
+        raise Busy("the database cannot be reached. Check that it runs.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.store, "read", away)
+        loop.start()
+        time.sleep(0.6)
+    said = capsys.readouterr().out
+    assert "Check that it runs." in said
+    assert "Traceback" not in said
+    send(engine, "console", 1)
+    end = time.monotonic() + 10
+    while not phone.messages and time.monotonic() < end:
+        time.sleep(0.02)
+    assert phone.messages

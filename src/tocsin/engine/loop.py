@@ -17,6 +17,7 @@ import structlog
 from tocsin.engine.engine import Engine
 from tocsin.engine.watching import Heartbeat, Watch
 from tocsin.kernel.clock import SECOND
+from tocsin.kernel.errors import Busy
 
 log = structlog.get_logger("tocsin.loop")
 
@@ -109,6 +110,12 @@ class Loop:
                 self._signs_of_life()
                 done = self.engine.step()
                 due = self.engine.next_due() if not done else None
+            except (
+                Busy
+            ) as error:  # its sentence says all there is to know, each time the store is asked again
+                log.error("no step can be taken", why=error.sentence)
+                done, due = 0, None
+                self._wake.wait(self._longest)
             except Exception:  # the loop outlives every error; lateness shows that something is wrong
                 log.exception("a step failed")
                 done, due = 0, None
