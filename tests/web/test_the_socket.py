@@ -123,3 +123,58 @@ def test_what_nobody_foresaw_is_answered_in_words_and_with_every_guard(site, mon
         assert json.loads(answer.text)["status"] == 500
     else:
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+OFFERS = [
+    {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"},
+    {"Connection": "keep-alive, Upgrade", "Upgrade": "websocket"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("offer", OFFERS, ids=["h2c", "websocket"])
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "body later"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+def test_a_request_that_offers_another_protocol_is_read_with_its_body(site, offer, apart, chunked):
+    event = {"routing_key": site.key, "event_action": "trigger", "dedup_key": "offered"}
+    event["payload"] = {"summary": "disk full", "source": "db1", "severity": "error"}
+    body = json.dumps(event).encode()
+    size = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": len(body)}
+    if chunked:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    with line_to(site) as line:
+        for _ in range(2):
+            first = head("/v2/enqueue", **offer, **size)
+            line.sendall(first if apart else first + body)
+            if apart:
+                time.sleep(0.1)
+                line.sendall(body)
+            answer = line.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 202 "), answer
+            assert b'"offered"' in answer
+        line.sendall(head("/healthz", "GET", **offer) + head("/readyz", "GET", **offer))
+        answer = b""
+        while b"ready" not in answer:
+            answer += line.recv(65536)
+        assert answer.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_thousands_of_offers_in_one_piece_and_a_connect_are_no_trouble(site):
+    with line_to(site) as line:
+        line.sendall(head("/healthz", "GET", **OFFERS[0]) * 500)
+        answer = b""
+        while answer.count(b"HTTP/1.1 200 ") < 500:
+            answer += line.recv(65536)
+    with line_to(site) as line:
+        line.sendall(
+            b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\nGET / HTTP/1.1\r\n\r\n"
+        )
+        assert b" 200 " not in line.recv(65536)
+    assert httpx2.get(site.url + "/healthz", timeout=10).status_code == 200
+
+
+def test_the_head_of_an_offer_is_bounded_as_any_other(site):
+    with line_to(site) as line:
+        line.sendall(
+            head("/healthz", "GET", **OFFERS[0], **{f"X-{number}": "a" * 1000 for number in range(70)})
+        )
+        assert line.recv(65536).startswith(b"HTTP/1.1 431 ")

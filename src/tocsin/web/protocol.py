@@ -2,6 +2,9 @@
 the body take.
 
 What is refused here never reaches the application; how large a body may be is bounded there, by address.
+
+And a request that offers another protocol beside its own (``Upgrade: h2c``: Java's client does so with each, curl with
+``--http2``) is read as what it is besides: uvicorn would pass it on without its body.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 64 * 1024
@@ -38,6 +42,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = False
     _too_large = False
     _timer: asyncio.TimerHandle | None = None
+    _declined = b""
+    """the head of a request without the protocol that it offered, to be read once more"""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -49,11 +55,30 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         went_on = self._in_head
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._in_head and went_on and not self.transport.is_closing():
             self._unparsed += len(data)
             if self._unparsed > MAX_HEAD:
                 self._refuse()
+
+    def _parse(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as stop:
+                    head, self._declined = self._declined, b""
+                    if not head:  # a CONNECT: this is no proxy
+                        return
+                    rest = rest[stop.args[0] :]
+                    self.parser.feed_data(head)
+        except httptools.HttpParserError:
+            said = "Invalid HTTP request received."
+            self.logger.warning(said)
+            self.send_400_response(said)
 
     def on_message_begin(self) -> None:
         self._in_head, self._head, self._unparsed = True, 0, 0
@@ -70,12 +95,31 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._declined = self._without_offer()
+            return
         self._in_head = False
         self._stop_timer()
         self._start_timer(BODY_SECONDS)
         super().on_headers_complete()
 
+    def _without_offer(self) -> bytes:
+        offers = (b"upgrade", b"http2-settings")
+        lines = [
+            b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        ]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b", ".join(
+                    one for part in value.split(b",") if (one := part.strip()).lower() not in offers
+                )
+            if name not in offers and value:
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
+
     def on_message_complete(self) -> None:
+        if self._declined:
+            return
         self._stop_timer()
         super().on_message_complete()
 
