@@ -11,7 +11,7 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.actions import ActionItem, ActionRestricted
 from tocsin.incidents.duties import calendar_of, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
-from tocsin.incidents.incident import Incident, Run
+from tocsin.incidents.incident import OPENED, Incident, Run
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
 from tocsin.kernel.clock import Instant
@@ -299,7 +299,7 @@ def tell_at_open(work: Work, incident: Incident) -> None:
                 target, work.now, service=service, policy=incident.escalation_policy
             ).people
         )
-    kind, audience = f"opened:{incident.severity}", ", ".join(notice.targets)
+    kind, audience = f"{OPENED}{incident.severity}", ", ".join(notice.targets)
     reason = f"{incident.severity} {incident.severity_state}" + (
         "" if people else "; nobody holds these posts"
     )

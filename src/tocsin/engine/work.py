@@ -18,7 +18,7 @@ from tocsin.incidents.directory import Directory
 from tocsin.incidents.duties import calendar_of, lapses_at, owed
 from tocsin.incidents.escalation import next_escalation
 from tocsin.incidents.folding import BACKDATED, FOLD, refold
-from tocsin.incidents.incident import Incident, Run
+from tocsin.incidents.incident import ENDED, OPENED, Incident, Run
 from tocsin.incidents.promises import tell_from
 from tocsin.incidents.sweep import holds_until
 from tocsin.kernel.clock import Instant, earliest
@@ -430,7 +430,7 @@ def counts_as_clear(incident: Incident, policy: Policy) -> bool:
 
 def notice_at(incident: Incident, policy: Policy) -> Instant | None:
     """When those whom the severity tells are told: the moment it is owed, or None once they were."""
-    if incident.told.get(f"opened:{incident.severity}") is not None or stands_down(incident, policy):
+    if f"{OPENED}{incident.severity}" in incident.told_at or stands_down(incident, policy):
         return None
     return tell_from(incident, policy) or None
 
