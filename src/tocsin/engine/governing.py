@@ -10,6 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tocsin.engine.access import about
+from tocsin.engine.acting import PolicyBook
+from tocsin.engine.chasing import miss_late
 from tocsin.engine.work import Work
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
@@ -112,6 +115,8 @@ def apply(
                 "policy", "policy", current.version + 1, preview.hash, text.encode(), work.now, principal.person or principal.id,
                 force or "applied", True,
             )
+    record = work.load_other(PolicyRecord, policies.STREAM)
+    miss_late(work, record, PolicyBook(work, record))
         )  # fmt: skip
     policy = work.policy_named(preview.hash)
     if adopt:
@@ -120,7 +125,6 @@ def apply(
                 changes = differences(incident, work.policy(incident), policy)
                 work.record(incident, f.PolicyAdopted(incident.policy, preview.hash, changes))
                 moved.append(incident.name)
-    record = work.load_other(PolicyRecord, policies.STREAM)
     work.record(
         record,
         policies.PolicyApplied(

@@ -169,13 +169,13 @@ class Work:
         rules = restarted_by(body)
         if not rules or not incident.open:
             return
-        for duty in owed(incident, self.policy(incident)):
-            if (
-                (duty.rule in rules or rules == ALL)
-                and duty.due < self.now
-                and duty.id not in incident.missed
-            ):
-                people = [incident.holder] if incident.holder else []
+        policy, people = self.policy(incident), [incident.holder] if incident.holder else []
+        while late := [
+            duty
+            for duty in owed(incident, policy)  # asked anew: of a long silence each interval is a duty
+            if duty.due < self.now and duty.id not in incident.missed and (duty.rule in rules or rules == ALL)
+        ]:
+            for duty in late:
                 self.record(incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
 
     def redact(self, state: S, fact: Fact, reason: str) -> tuple[S, list[str]]:
@@ -270,18 +270,27 @@ class Work:
         self.rearm(state)
 
 
-def restarted_by(body: f.Body) -> tuple[str, ...]:
-    """The rules whose duties begin anew with ``body``, or are measured by another severity from then on."""
-    if isinstance(body, f.UpdatePosted):
-        return ("update",)
-    if isinstance(body, f.SeverityChanged) and body.before != body.after:
-        return ("acknowledge", "respond", "update", "stand_up")
-    if isinstance(body, f.PolicyAdopted):
-        return ALL
-    return ()
-
-
 ALL = ("*",)
+
+
+def restarted_by(body: f.Body) -> tuple[str, ...]:
+    """The rules whose duties begin anew, end or are measured otherwise with ``body``; :data:`ALL` for every one of them."""
+    match body:
+        case f.UpdatePosted():
+            return ("update",)
+        case f.StandUpHeld():
+            return ("stand_up",)
+        case f.Heard():
+            return ("continuity",)
+        case f.MergedFrom() | f.SplitOff():
+            return ("resolve", "validation")
+        case f.SeverityChanged():
+            return ALL if body.before != body.after else ()
+        case f.StatusChanged():
+            return ALL if body.after in ("resolved", *ENDED) else ()
+        case f.PolicyAdopted() | f.TypeSet() | f.ImpactSet() | f.MergedInto():
+            return ALL
+    return ()
 
 
 def search_text(incident: Incident) -> str:
