@@ -309,13 +309,20 @@ def search_text(incident: Incident) -> str:
 def find_row(reader: Reader, reference: str) -> StreamRow:
     """The stream row of an id or a number; raises :class:`NotFound`."""
     series, dash, number = reference.upper().rpartition("-")
+    said = reference
     if number.isascii() and number.isdigit() and len(number) < 18 and (dash or reference.isdigit()):
         row = reader.stream_by_number(series or "INC", int(number))
+        said = f"{series or 'INC'}-{int(number)}"
     else:
         row = reader.stream(Stream("incident", reference))
     if row is None:
-        raise NotFound(f"there is no incident {reference[:40]}")
+        raise no_incident(said)
     return row
+
+
+def no_incident(name: str) -> NotFound:
+    """What is said of one that does not exist, and word for word the same of one that somebody may not see."""
+    return NotFound(f"there is no incident {name[:40]}")
 
 
 def read_incident(reader: Reader, row: StreamRow) -> Incident:

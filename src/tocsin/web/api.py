@@ -125,7 +125,9 @@ class Api:
         decision = authorize(principal, "view")
         if not decision.allowed:
             raise Forbidden(decision.reason)
-        return reply(g.preview(self.engine.look_at_policy(_text(body), weeks=_weeks(body))))
+        return reply(
+            g.preview(self.engine.look_at_policy(_text(body), weeks=_weeks(body), principal=principal))
+        )
 
     def _apply(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
         text = _text(body)
