@@ -376,11 +376,14 @@ def assign(
 ) -> None:
     """Gives a role, naming what is owed next and handing over the open tasks of the holder before."""
     due = [f"{duty.rule} due" for duty in owed(incident, work.policy(incident)) if duty.owner == role]
-    before = incident.roles.get(role)
+    held = incident.roles.get(role)
+    before = (
+        held.person if held else next((one[1] for one in reversed(incident.past_roles) if one[0] == role), "")
+    )
     tasks = [
         task.id
         for task in incident.tasks.values()
-        if before and task.state == "open" and task.owner == before.person
+        if before and task.state == "open" and task.owner == before
     ]
     work.record(incident, f.RoleAssigned(role, person, acting, due, reason, tasks))
     if role == "incident_commander" and not acting:
@@ -674,12 +677,17 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
         stop_runs(work, incident, "all alerts cleared")
         return
     said = f"split from {body.source_name}"
+    told = still_here(work, incident.everybody_told if incident.acknowledge_from > incident.opened_at else ())
     if not _is_called(incident, "responders"):
         start_responders(work, incident, f"{said}: {body.reason}")
         start_commander(work, incident, said)
         activate(work, incident)
         tell_at_open(work, incident)
     call_teams(work, incident, said, alerts=incident.firing_refs)
+    others = [one for one in told if not _paged_now(incident, one, work.now)]
+    if others:
+        alone = f"{incident.name} stands on its own again"
+        work.record(incident, f.Told("everybody told", others, f"split:{fact_id}", body.reason, alone))
 
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {
