@@ -4,6 +4,7 @@ import pytest
 from test_what_happens_to_people import World
 
 from tocsin.engine import commands as c
+from tocsin.identity.principals import person_principal
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND, parse_instant
 
 
@@ -112,3 +113,41 @@ def test_a_pause_hides_no_update_that_was_late_when_it_began(world):
     world.do("chiara", c.PostUpdate("INC-1", "the vendor is asked"))
     world.run(2 * HOUR)
     assert "MISSED: update" in world.told()
+
+
+CHANGES = {
+    "raising": (c.SetSeverity("INC-1", "P1", "it is everything"), {"assess", "mitigate", "stand_up"}),
+    "lowering": (c.SetSeverity("INC-1", "P3", "one feature"), {"respond", "assess"}),
+    "resolving": (c.Move("INC-1", "resolve", "fixed", override="seen by hand"), {"respond", "mitigate"}),
+    "a false alarm": (c.Move("INC-1", "false_alarm", "a probe was wrong"), {"respond", "mitigate"}),
+    "merging": (c.Merge("INC-1", "INC-2", "one cause"), {"acknowledge", "respond"}),
+    "a stand-up": (c.StandUp("INC-1", "the bank is asked"), {"stand_up"}),
+}
+
+
+@pytest.mark.semantics(8, 9)
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_late_and_was_not_looked_at_yet_is_a_miss_though_it_restarts_or_ends(world, name):
+    command, late = CHANGES[name]
+    world.do("anna", c.Declare("payments are slow", severity="P2", services=["payments"]))
+    world.do("anna", c.Declare("checkout is slow", severity="P2", services=["checkout"]))
+    world.step()
+    world.clock.advance(4 * HOUR)  # the engine was away, and somebody is quicker than its first step
+    world.do("anna", command)
+    missed = {one.text for one in world.lines() if one.type == "duty_missed"}
+    words = {"assess": "assess severity", "mitigate": "begin mitigation", "stand_up": "stand-up"}
+    for rule in late:
+        assert [one for one in missed if words.get(rule, rule) in one], f"{rule}: {missed}"
+    if name not in ("a false alarm", "merging"):
+        kept, _ = world.engine.score_of(person_principal("anna", "owner"), "INC-1")
+        assert not {one.rule for one in kept if one.state == "moot" and one.due < one.ended}
+
+
+def test_an_items_report_that_comes_late_leaves_its_miss_behind(world):
+    world.do("bilal", c.Declare("login fails", "P3", services=["api"]))
+    world.do("bilal", c.AddAction("INC-1", "an index", "bilal", "no query over 1 s", "long_term"))
+    world.step()
+    world.clock.advance(35 * DAY)
+    world.do("bilal", c.ReportAction("ACT-1", "half of it"))
+    item = world.engine.action(person_principal("anna", "owner"), "ACT-1").item
+    assert [key for key in item.missed if key.startswith("action_status")]

@@ -1,12 +1,19 @@
 """Incidents that become one and are parted again, in the orders and states in which it hurts."""
 
+import msgspec
 import pytest
 from test_what_happens_to_people import World
 
+from tocsin.alerts.shape import Alert
+from tocsin.engine import changes as ch
 from tocsin.engine import commands as c
+from tocsin.engine.administration import administer
+from tocsin.identity.principals import person_principal
 from tocsin.incidents.duties import duties, standing
+from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND
-from tocsin.kernel.errors import Refused
+from tocsin.kernel.errors import NotFound, Refused
+from tocsin.policy.load import default_policy_text
 
 
 @pytest.fixture
@@ -188,7 +195,67 @@ def test_an_older_incident_merged_into_a_new_one_brings_no_stand_ups_that_nobody
     assert "MISSED: stand-up" not in world.told("INC-2")
 
 
+@pytest.mark.semantics(9)
+def test_whoever_heard_of_it_hears_that_it_stands_on_its_own_again(world):
+    world.do("anna", c.Declare("nobody can pay", "P1", services=["payments"]))
+    world.do("anna", c.Declare("the database is down", "P1", services=["database"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    world.run(3 * MINUTE)
+    heard = len(world.phone.messages)
+    world.do("anna", c.Split("INC-2", source="INC-1", reason="two causes"))
+    world.run(2 * MINUTE)
+    told = [one.to for one in list(world.phone.messages)[heard:] if "on its own again" in one.text]
+    assert {"kavya", "lena"} <= set(told)
+
+
+@pytest.mark.semantics(9, 25)
+def test_the_working_hours_of_what_was_merged_count_too(world):
+    calendar = default_policy_text().replace(
+        "calendars:\n", 'calendars:\n  early:\n    zone: UTC\n    hours: {tuesday: ["06:00-12:00"], wednesday: ["06:00-12:00"]}\n', 1
+    )  # fmt: skip
+    team = world.engine.directory().teams["web"]
+    later = msgspec.structs.replace(team, calendar="early")
+    world.engine.put_records([record_of(later, world.clock.now())])
+    preview = world.engine.look_at_policy(calendar)
+    world.engine.apply_policy(person_principal("anna", "owner"), calendar, preview, force="a test")
+    world.do("anna", c.Declare("the web is slow", "P3", services=["web-application"]))
+    world.do("anna", c.Declare("payments are slow", "P3", services=["payments"]))
+    world.do("anna", c.Merge("INC-1", "INC-2", "one cause"))
+    assert set(world.incident("INC-2").calendars) == {"", "early"}
+
+
 # who may see what
+
+
+@pytest.mark.semantics(23)
+def test_what_does_not_exist_and_what_one_may_not_see_are_told_apart_by_nothing(world):
+    world.do("anna", c.Declare("a laptop is stolen", "P2", kind="security", services=["payments"]))
+    said = []
+    for name in ("INC-1", "INC-2"):
+        with pytest.raises(NotFound) as refused:
+            world.do("hugo", c.AddNote(name, "what is it?"))
+        said.append(refused.value.sentence.replace(name, "it"))
+    assert said[0] == said[1]
+
+
+@pytest.mark.semantics(23)
+def test_what_became_of_a_request_says_nothing_of_the_restricted_incident_that_it_opened(world):
+    sent = Alert("trigger", "a", "customer credentials exposed", "critical", service="payments")
+    (outcome,) = world.engine.receive(world.integration, [sent]).result()
+    assert world.incident().restricted
+    assert "exposed" not in outcome.reason
+
+
+@pytest.mark.semantics(23)
+def test_neither_a_look_at_a_policy_nor_a_silence_says_what_is_restricted(world):
+    world.alert("customer credentials exposed", "a", alertname="vault")
+    hugo = person_principal("hugo", "responder")
+    text = default_policy_text().replace("update: 15m ", "update: 10m ", 1)
+    assert world.engine.look_at_policy(text).adoptions
+    assert world.engine.look_at_policy(text, principal=hugo).adoptions == []
+    wish = ch.AddSilence(["alertname=vault"], ends_at=world.clock.now() + HOUR, reason="is there something?")
+    assert administer(world.engine, hugo, wish)["covers"] == 0
+    assert administer(world.engine, person_principal("anna", "owner"), wish)["covers"] == 1
 
 
 @pytest.mark.semantics(23)

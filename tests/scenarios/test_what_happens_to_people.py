@@ -187,6 +187,19 @@ def test_executives_hear_of_a_proposed_p1_after_five_minutes_and_of_a_confirmed_
     )
 
 
+@pytest.mark.semantics(8, 13)
+@pytest.mark.guide("SEV-5")
+def test_executives_who_heard_that_it_was_lowered_hear_that_it_is_a_p1_again(world):
+    world.do("anna", c.Declare("nobody can pay", severity="P1", services=["payments"]))
+    world.do("anna", c.SetSeverity("INC-1", "P2", "only some"))
+    world.run(HOUR)
+    heard = len(world.phone.messages)
+    world.do("anna", c.SetSeverity("INC-1", "P1", "everybody again"))
+    world.run(MINUTE)
+    assert {"kavya", "lena"} <= {one.to for one in list(world.phone.messages)[heard:]}
+    assert "MISSED: first notice" not in world.told()
+
+
 @pytest.mark.semantics(21)
 @pytest.mark.guide("ROL-6")
 def test_the_first_to_acknowledge_is_acting_commander_and_the_commanders_page_goes_on(world):

@@ -91,6 +91,17 @@ def test_command_that_its_holder_leaves_behind_is_empty_and_the_rotation_is_call
     assert called(world, "commander") == ["jonas"]
 
 
+@pytest.mark.semantics(11)
+def test_open_tasks_of_whoever_left_go_to_the_next_in_their_role(world):
+    world.do("anna", c.Declare("nobody can pay", "P1", services=["payments"]))
+    world.do("anna", c.AssignRole("INC-1", "incident_commander", "dmitri"))
+    world.do("anna", c.AddTask("INC-1", "call the bank", "dmitri"))
+    leaves(world, "dmitri")
+    world.run(SECOND)
+    world.do("jonas", c.Acknowledge("INC-1"))
+    assert [one.owner for one in world.incident().tasks.values()] == ["jonas"]
+
+
 @pytest.mark.semantics(18, 22)
 def test_what_is_owed_by_somebody_on_leave_is_asked_of_who_is_there(world):
     world.do("anna", c.Declare("nobody can pay", "P1", services=["payments"]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tocsin.engine.work import Work
+from tocsin.engine.work import Work, no_incident
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
 from tocsin.incidents import facts as f
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.errors import Forbidden, NotFound, Unusable
+from tocsin.kernel.errors import Forbidden, Unusable
 
 MAX_TEXT = 20_000
 
@@ -41,7 +41,7 @@ def allow(
     if decision.allowed:
         return
     if incident is not None and not authorize(principal, "view", about(work, incident)).allowed:
-        raise NotFound("there is no such incident")
+        raise no_incident(incident.name)
     if decision.break_glass and break_glass.strip() and incident is not None:
         work.record(incident, f.BrokeGlass(principal.person, verb, text_of(break_glass, "break_glass")))
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 from tocsin.engine import commands as c
 from tocsin.engine.access import Answer, load, text_of
-from tocsin.engine.chasing import Chasing, next_moment
+from tocsin.engine.chasing import Chasing, miss_late, next_moment
 from tocsin.engine.work import Kind, Reaction, Work
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
@@ -133,6 +133,7 @@ def review(work: Work, principal: Principal, command: c.ReviewPolicy) -> Answer:
     if principal.person not in owners and principal.role != "owner":
         names = ", ".join(work.directory.name(person) for person in owners) or "an owner of this installation"
         raise Forbidden(f"the review of the policy is for {names}")
+    miss_late(work, record, PolicyBook(work, record))
     work.record(record, policies.PolicyReviewed(text_of(command.note, "note")[:5000], principal.person))
     return {
         "id": record.id,
@@ -162,6 +163,7 @@ def _load(work: Work, principal: Principal, reference: str, verb: str) -> Action
     decision = authorize(principal, verb, seen)
     if not decision.allowed:
         raise Forbidden(f"{decision.reason}.")
+    miss_late(work, item, ActionBook(work, item))
     return item
 
 

@@ -138,6 +138,14 @@ class Chasing:
             self.work.record(self.state, f.Told("owner", people, kind, reason, text, quiet))
 
 
+def miss_late(work: Work, state: Any, book: Book) -> None:
+    """Records what is late before a command changes what is owed: its timer may not have been looked at yet."""
+    for duty in book.owed():
+        if duty.due < work.now and duty.id not in state.missed:
+            people = book.owner(duty.owner)
+            work.record(state, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
+
+
 class IncidentBook:
     """What an incident owes."""
 

@@ -125,6 +125,10 @@ def _compose_group(composer: Composer, group: list[OutboxRow], done: Composed) -
             _compose_group(composer, [row], done)
 
 
+WORTH_KEEPING = 32 * 1024
+"""bytes of the stored view of an incident that is kept read: one of thousands of alerts takes much memory and is rare"""
+
+
 class Seen:
     """Incidents as they were read, by the version they had: a storm's pages list the same ones again and again.
 
@@ -150,7 +154,8 @@ class Seen:
         if len(self._known) >= self._most:
             self._known.clear()
             self.left.clear()
-        self._known[row.stream.id] = (row.version, incident)
+        if len(row.snapshot) <= WORTH_KEEPING:
+            self._known[row.stream.id] = (row.version, incident)
         return incident
 
 

@@ -32,7 +32,7 @@ from tocsin.engine.kinds import KINDS
 from tocsin.engine.receiving import Integration, Outcome
 from tocsin.engine.sending import AtOnce, Deliveries, Sending
 from tocsin.engine.ticking import tick
-from tocsin.engine.work import Work, find_row, read_incident
+from tocsin.engine.work import Work, find_row, no_incident, read_incident
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
 from tocsin.incidents.directory import RECORD_TYPES, Directory
@@ -162,10 +162,15 @@ class Engine:
         return self.store.write(lambda tx: governing.seed(self.work(tx, Actor("tocsin", "start")), text, who))
 
     def look_at_policy(
-        self, text: str, filename: str = "policy.yaml", *, weeks: int = 4
+        self, text: str, filename: str = "policy.yaml", *, weeks: int = 4, principal: Principal | None = None
     ) -> governing.Preview:
-        """What applying ``text`` would mean: findings, the proof with the people there are, and what changes for whom."""
-        policy, preview = self.store.read(lambda r: governing.look(self.reading(r), text, filename))
+        """What applying ``text`` would mean: findings, the proof with the people there are, and what changes for whom.
+
+        ``principal``: who is shown it, where that is not an owner; of what is restricted they see nothing.
+        """
+        policy, preview = self.store.read(
+            lambda r: governing.look(self.reading(r), text, filename, principal)
+        )
         current, _ = self.store.read(lambda r: self.policy_of(r, ""))
         directory, now = self.directory(), self.clock.now()
         preview.findings = findings(text, policy, directory, now, weeks, self.channels)
@@ -319,7 +324,7 @@ class Engine:
             incident.severity,
         )
         if not authorize(principal, "view", about).allowed:
-            raise NotFound("there is no such incident")
+            raise no_incident(incident.name)
 
     # intake
 

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tocsin.engine.access import about
+from tocsin.engine.acting import PolicyBook
+from tocsin.engine.chasing import miss_late
 from tocsin.engine.work import Work
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
@@ -69,8 +72,13 @@ def seed(work: Work, text: str, who: str) -> str:
     return applied
 
 
-def look(work: Work, text: str, filename: str = "policy.yaml") -> tuple[Policy, Preview]:
-    """Reads a text and says what it would change about open incidents; raises :class:`UnusableMany` for one with faults."""
+def look(
+    work: Work, text: str, filename: str = "policy.yaml", principal: Principal | None = None
+) -> tuple[Policy, Preview]:
+    """Reads a text and says what it would change about open incidents that ``principal`` may see (None: about all).
+
+    Raises :class:`UnusableMany` for one with faults.
+    """
     policy = load_policy(text, filename)
     current = work.tx.document("policy", "policy")
     if current is None:
@@ -78,6 +86,8 @@ def look(work: Work, text: str, filename: str = "policy.yaml") -> tuple[Policy, 
     digest = policy_hash(text)
     preview = Preview(digest, current.version + 1, current.hash, digest == current.hash)
     for incident in _open(work):
+        if principal is not None and not authorize(principal, "view", about(work, incident)).allowed:
+            continue
         changes = differences(incident, work.policy(incident), policy)
         if changes:
             preview.adoptions.append(Adoption(incident.name, changes))
@@ -106,6 +116,8 @@ def apply(
         )
     if policy_hash(text) != preview.hash:
         raise Unusable("this is not the text that was looked at", "text")
+    record = work.load_other(PolicyRecord, policies.STREAM)
+    miss_late(work, record, PolicyBook(work, record))
     moved: list[str] = []
     if not preview.same:
         work.tx.put_document(
@@ -121,7 +133,6 @@ def apply(
                 changes = differences(incident, work.policy(incident), policy)
                 work.record(incident, f.PolicyAdopted(incident.policy, preview.hash, changes))
                 moved.append(incident.name)
-    record = work.load_other(PolicyRecord, policies.STREAM)
     work.record(
         record,
         policies.PolicyApplied(

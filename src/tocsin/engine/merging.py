@@ -46,6 +46,10 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
                 target.severity, source.severity, "raised", f"merged with {source.name}", source.severity_state, source.rule, source.id
             ),
         )  # fmt: skip
+    for service in source.services:
+        calendar = work.directory.calendar_of(service)
+        if calendar not in target.calendars:
+            work.record(target, f.CalendarJoined(calendar, service))
     firing = source.firing_refs
     work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
     work.withdraw(source)

@@ -135,6 +135,8 @@ class Placing:
         )
         row.incident, row.restricted = incident.id, incident.restricted
         work.tx.put_group(row.group_key, incident.id, work.now, work.now)
+        if incident.restricted:  # what became of a request is seen by more people than what it opened
+            return f"{found.note}opened {incident.name}, which is restricted"
         return f"{found.note}opened {incident.name} as {incident.severity}: {incident.severity_reason}"
 
     def worsened(self, alert: Alert, row: AlertRow) -> str:

@@ -13,7 +13,7 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.actions import ActionItem, ActionRestricted
 from tocsin.incidents.duties import calendar_of, label, owed
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
-from tocsin.incidents.incident import Incident, Run
+from tocsin.incidents.incident import OPENED, Incident, Run
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
 from tocsin.kernel.clock import Instant
@@ -321,7 +321,7 @@ def tell_at_open(work: Work, incident: Incident) -> None:
                 target, work.now, service=service, policy=incident.escalation_policy
             ).people
         )
-    kind, audience = f"opened:{incident.severity}", ", ".join(notice.targets)
+    kind, audience = f"{OPENED}{incident.severity}", ", ".join(notice.targets)
     reason = f"{incident.severity} {incident.severity_state}" + (
         "" if people else "; nobody holds these posts"
     )
@@ -399,11 +399,14 @@ def assign(
 ) -> None:
     """Gives a role, naming what is owed next and handing over the open tasks of the holder before."""
     due = [f"{label(duty)} due" for duty in owed(incident, work.policy(incident)) if duty.owner == role]
-    before = incident.roles.get(role)
+    held = incident.roles.get(role)
+    before = (
+        held.person if held else next((one[1] for one in reversed(incident.past_roles) if one[0] == role), "")
+    )
     tasks = [
         task.id
         for task in incident.tasks.values()
-        if before and task.state == "open" and task.owner == before.person
+        if before and task.state == "open" and task.owner == before
     ]
     work.record(incident, f.RoleAssigned(role, person, acting, due, reason, tasks))
     if role == "incident_commander" and not acting:
@@ -700,12 +703,17 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
         stop_runs(work, incident, "all alerts cleared")
         return
     said = f"split from {body.source_name}"
+    told = still_here(work, incident.everybody_told if incident.acknowledge_from > incident.opened_at else ())
     if not _is_called(incident, "responders"):
         start_responders(work, incident, f"{said}: {body.reason}")
         start_commander(work, incident, said)
         activate(work, incident)
         tell_at_open(work, incident)
     call_teams(work, incident, said, alerts=incident.firing_refs)
+    others = [one for one in told if not _paged_now(incident, one, work.now)]
+    if others:
+        alone = f"{incident.name} stands on its own again"
+        work.record(incident, f.Told("everybody told", others, f"split:{fact_id}", body.reason, alone))
 
 
 REACTIONS: dict[type[f.Body], tuple[Reaction, ...]] = {

@@ -125,8 +125,12 @@ def hidden(reader: Reader, *, restricted: bool = False, limit: int = 200) -> lis
     ]
 
 
-def covered(reader: Reader, silence: Silence, limit: int = 1000) -> list[AlertRow]:
-    """The firing alerts that a silence would cover, to be shown before it is asked for."""
-    rows = reader.alerts(integration=silence.integration or None, status="firing", limit=limit)
+def covered(
+    reader: Reader, silence: Silence, *, restricted: bool = False, limit: int = 1000
+) -> list[AlertRow]:
+    """The firing alerts that a silence would cover, to be shown before it is asked for; ``restricted`` ones too."""
+    rows = reader.alerts(
+        integration=silence.integration or None, status="firing", include_restricted=restricted, limit=limit
+    )
     budget = Budget()
     return [row for row in rows if all_match(silence.matchers, decode(row.body, AlertBody).labels, budget)]

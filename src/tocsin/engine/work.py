@@ -18,7 +18,7 @@ from tocsin.incidents.directory import Directory
 from tocsin.incidents.duties import calendar_of, lapses_at, owed
 from tocsin.incidents.escalation import next_escalation
 from tocsin.incidents.folding import BACKDATED, FOLD, refold
-from tocsin.incidents.incident import Incident, Run
+from tocsin.incidents.incident import ENDED, OPENED, Incident, Run
 from tocsin.incidents.promises import tell_from
 from tocsin.incidents.sweep import holds_until
 from tocsin.kernel.clock import Instant, earliest
@@ -169,13 +169,13 @@ class Work:
         rules = restarted_by(body)
         if not rules or not incident.open:
             return
-        for duty in owed(incident, self.policy(incident)):
-            if (
-                (duty.rule in rules or rules == ALL)
-                and duty.due < self.now
-                and duty.id not in incident.missed
-            ):
-                people = [incident.holder] if incident.holder else []
+        policy, people = self.policy(incident), [incident.holder] if incident.holder else []
+        while late := [
+            duty
+            for duty in owed(incident, policy)  # asked anew: of a long silence each interval is a duty
+            if duty.due < self.now and duty.id not in incident.missed and (duty.rule in rules or rules == ALL)
+        ]:
+            for duty in late:
                 self.record(incident, f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, people))
 
     def redact(self, state: S, fact: Fact, reason: str) -> tuple[S, list[str]]:
@@ -272,18 +272,27 @@ class Work:
             self.rearm(state)
 
 
-def restarted_by(body: f.Body) -> tuple[str, ...]:
-    """The rules whose duties begin anew with ``body``, or are measured by another severity from then on."""
-    if isinstance(body, f.UpdatePosted):
-        return ("update",)
-    if isinstance(body, f.SeverityChanged) and body.before != body.after:
-        return ("acknowledge", "respond", "update", "stand_up")
-    if isinstance(body, f.PolicyAdopted):
-        return ALL
-    return ()
-
-
 ALL = ("*",)
+
+
+def restarted_by(body: f.Body) -> tuple[str, ...]:
+    """The rules whose duties begin anew, end or are measured otherwise with ``body``; :data:`ALL` for every one of them."""
+    match body:
+        case f.UpdatePosted():
+            return ("update",)
+        case f.StandUpHeld():
+            return ("stand_up",)
+        case f.Heard():
+            return ("continuity",)
+        case f.MergedFrom() | f.SplitOff():
+            return ("resolve", "validation")
+        case f.SeverityChanged():
+            return ALL if body.before != body.after else ()
+        case f.StatusChanged():
+            return ALL if body.after in ("resolved", *ENDED) else ()
+        case f.PolicyAdopted() | f.TypeSet() | f.ImpactSet() | f.MergedInto():
+            return ALL
+    return ()
 
 
 def search_text(incident: Incident) -> str:
@@ -302,13 +311,20 @@ def search_text(incident: Incident) -> str:
 def find_row(reader: Reader, reference: str) -> StreamRow:
     """The stream row of an id or a number; raises :class:`NotFound`."""
     series, dash, number = reference.upper().rpartition("-")
+    said = reference
     if number.isascii() and number.isdigit() and len(number) < 18 and (dash or reference.isdigit()):
         row = reader.stream_by_number(series or "INC", int(number))
+        said = f"{series or 'INC'}-{int(number)}"
     else:
         row = reader.stream(Stream("incident", reference))
     if row is None:
-        raise NotFound(f"there is no incident {reference[:40]}")
+        raise no_incident(said)
     return row
+
+
+def no_incident(name: str) -> NotFound:
+    """What is said of one that does not exist, and word for word the same of one that somebody may not see."""
+    return NotFound(f"there is no incident {name[:40]}")
 
 
 def read_incident(reader: Reader, row: StreamRow) -> Incident:
@@ -432,7 +448,7 @@ def counts_as_clear(incident: Incident, policy: Policy) -> bool:
 
 def notice_at(incident: Incident, policy: Policy) -> Instant | None:
     """When those whom the severity tells are told: the moment it is owed, or None once they were."""
-    if incident.told.get(f"opened:{incident.severity}") is not None or stands_down(incident, policy):
+    if f"{OPENED}{incident.severity}" in incident.told_at or stands_down(incident, policy):
         return None
     return tell_from(incident, policy) or None
 

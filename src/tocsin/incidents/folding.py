@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import remember
 from tocsin.incidents.incident import (
+    OPENED,
     OWED,
     Attached,
     Holder,
@@ -102,6 +103,7 @@ def _severity(i: Incident, b: f.SeverityChanged, at: Instant) -> None:
     i.raised_by = b.merged
     i.severities.append((at, b.after))
     if b.direction == "raised":
+        i.told_at.pop(f"{OPENED}{b.after}", None)  # whoever hears of this severity hears of it again
         i.acknowledge_from = i.respond_from = i.update_from = i.resolve_chase_from = at
         i.responded_at = i.acknowledged_at = 0
         i.protocol = {"record": i.protocol.get("record", at)}

@@ -11,6 +11,8 @@ from tocsin.kernel.clock import Instant
 
 OPEN = ("investigating", "identified", "monitoring")
 ENDED = ("closed", "false_alarm", "merged")
+OPENED = "opened:"
+"""how the kind of a notice begins that tells whom a severity tells"""
 OWED = "owed:"
 """how the kind of a notice begins that reminds of a duty"""
 ALL_SEVERITIES = ("P1", "P2", "P3", "P4")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tocsin.incidents.duty import Duty
-from tocsin.incidents.incident import Incident
+from tocsin.incidents.incident import OPENED, Incident
 from tocsin.kernel.clock import MINUTE, Instant, from_datetime, to_datetime
 from tocsin.policy.calendar import BUSINESS, BusinessCalendar, Duration
 from tocsin.policy.model import Policy, StandUps
@@ -126,7 +126,7 @@ def announcements(incident: Incident, policy: Policy) -> list[Duty]:
             found.append(
                 owe(
                     incident, "tell", "tocsin", start, start + AT_ONCE, f"{', '.join(terms.notice.targets)} told",
-                    incident.told_at.get(f"opened:{incident.severity}", 0), key=f"tell:{incident.severity}:{incident.acknowledge_from}",
+                    incident.told_at.get(f"{OPENED}{incident.severity}", 0), key=f"tell:{incident.severity}:{incident.acknowledge_from}",
                     by_system=True,
                 )
             )  # fmt: skip

@@ -168,11 +168,15 @@ class DocumentRow(msgspec.Struct):
     current: bool
 
 
+ALL_FACTS = 2**62
+"""a state that is folded of less than all of its facts is a wrong one"""
+
+
 class Reader(Protocol):
     """What can be asked of one consistent view of the store."""
 
     # facts and streams
-    def facts(self, stream: Stream, after: int = 0, limit: int = 100_000) -> list[Fact]: ...
+    def facts(self, stream: Stream, after: int = 0, limit: int = ALL_FACTS) -> list[Fact]: ...
     def facts_since(self, position: int, limit: int = 500) -> list[Fact]:
         """Facts of all streams after ``position`` in an order that cannot skip one that commits later."""
         ...

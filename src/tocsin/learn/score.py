@@ -14,7 +14,7 @@ import msgspec
 from tocsin.incidents import facts as f
 from tocsin.incidents.duties import Duty, calendar_of, duties
 from tocsin.incidents.folding import BACKDATED, fold
-from tocsin.incidents.incident import Incident
+from tocsin.incidents.incident import OPENED, Incident
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 from tocsin.policy.model import SEVERITIES, Policy
@@ -27,7 +27,7 @@ SATISFIES: dict[str, type[f.Body]] = {
 """rules whose duty gives way to the next one when this happens: that is how they are met"""
 
 _STILL = (
-    f.Delivery, f.DutyReminded, f.DutyChased, f.Told, f.MembersAdded, f.NoteAdded, f.DecisionMade, f.TaskAdded, f.TaskChanged,
+    f.Delivery, f.DutyReminded, f.DutyChased, f.MembersAdded, f.NoteAdded, f.DecisionMade, f.TaskAdded, f.TaskChanged,
     f.ChangeNoted, f.ShiftChanged, f.StepSkipped, f.Asked, f.Requested, f.RequestAnswered, f.Retitled, f.ReportAttached,
 )  # fmt: skip
 """facts that change nothing about what is owed"""
@@ -71,7 +71,7 @@ def score(name: str, stored: Iterable[Fact], policy_of: Callable[[str], Policy],
         body = f.read(fact)
         at = fact.occurred_at if fact.type in BACKDATED else fact.recorded_at
         fold(incident, body, at, fact.version, fact.actor.principal)
-        if body is None or isinstance(body, _STILL) or not incident.opened_at:
+        if body is None or _changes_nothing(body) or not incident.opened_at:
             continue
         policy = policy_of(incident.policy)
         here = {duty.id: duty for duty in duties(incident, policy)}
@@ -86,6 +86,11 @@ def score(name: str, stored: Iterable[Fact], policy_of: Callable[[str], Policy],
                 known.duty = duty
     found = [*done.values(), *(_present(name, one, incident, now) for one in running.values())]
     return sorted(found, key=lambda one: (one.start, one.due, one.id))
+
+
+def _changes_nothing(body: f.Body) -> bool:
+    """Whether what is owed, and how it stands, is the same after it. Of notices the first one of a severity is a duty met."""
+    return isinstance(body, _STILL) or (isinstance(body, f.Told) and not body.kind.startswith(OPENED))
 
 
 def _gone(name: str, one: _Running, incident: Incident, body: f.Body, fact: Fact, at: Instant) -> Kept:

@@ -9,7 +9,7 @@ import msgspec
 
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact, Stream, from_stored
-from tocsin.kernel.ports import StreamRow
+from tocsin.kernel.ports import ALL_FACTS, StreamRow
 from tocsin.store.sql import Row, Session, check_key, sql, upsert, words_of
 
 _FACTS = sql(
@@ -57,7 +57,7 @@ class FactReading:
 
     session: Session
 
-    def facts(self, stream: Stream, after: int = 0, limit: int = 100_000) -> list[Fact]:
+    def facts(self, stream: Stream, after: int = 0, limit: int = ALL_FACTS) -> list[Fact]:
         params = {"kind": stream.kind, "stream": stream.id, "after": after, "limit": limit}
         return [from_stored(*row) for row in self.session.rows(_FACTS, params)]
 

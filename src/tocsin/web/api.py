@@ -127,7 +127,8 @@ class Api:
         if not decision.allowed:
             raise Forbidden(decision.reason)
         asked = from_json(Preview, body)
-        return reply(g.preview(self.engine.look_at_policy(_text(asked.text), weeks=_weeks(asked.weeks))))
+        looked = self.engine.look_at_policy(_text(asked.text), weeks=_weeks(asked.weeks), principal=principal)
+        return reply(g.preview(looked))
 
     def _apply(self, request: Request, principal: Principal, body: dict[str, Any]) -> Response:
         asked = from_json(Apply, body)

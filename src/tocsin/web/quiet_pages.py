@@ -82,9 +82,8 @@ def asked_of(visit: Visit) -> Asked:
     try:
         matchers: list[Matcher] = [parse_matcher(one) for one in asked.matchers.split("\n") if one.strip()]
         wish = Silence("", matchers, visit.now, visit.now + HOUR, "", "", asked.integration)
-        rows = visit.engine.store.read(lambda r: covered(r, wish))
         everything = visit.principal.role == "owner"
-        asked.fits = [row for row in rows if everything or not row.restricted]
+        asked.fits = visit.engine.store.read(lambda r: covered(r, wish, restricted=everything))
     except Unusable as error:
         asked.wrong = error.sentence
     return asked
