@@ -91,6 +91,19 @@ def test_command_that_its_holder_leaves_behind_is_empty_and_the_rotation_is_call
     assert called(world, "commander") == ["jonas"]
 
 
+@pytest.mark.semantics(18, 21)
+def test_raising_calls_the_rotation_where_the_assigned_commander_is_on_leave(world):
+    world.do("anna", c.Declare("payments are slow", "P2", services=["payments"]))
+    world.do("anna", c.AssignRole("INC-1", "incident_commander", "dmitri"))
+    now = world.clock.now()
+    world.engine.put_records([record_of(Leave("dmitri", now, now + 8 * HOUR, "ill", id="l1"), now)])
+    world.do("anna", c.SetSeverity("INC-1", "P1", "nobody can pay"))
+    world.run(SECOND)
+    assert called(world, "commander") == ["jonas"]
+    world.do("jonas", c.Acknowledge("INC-1"))
+    assert world.incident().commander == "jonas"
+
+
 @pytest.mark.semantics(11)
 def test_open_tasks_of_whoever_left_go_to_the_next_in_their_role(world):
     world.do("anna", c.Declare("nobody can pay", "P1", services=["payments"]))

@@ -105,9 +105,10 @@ def start_responders(
 
 
 def start_commander(work: Work, incident: Incident, reason: str) -> None:
-    """Pages the commander on rotation where the severity asks for one, none is assigned and none is being paged."""
+    """Pages the commander on rotation where the severity asks for one, and none is there and none is being paged."""
     wanted = incident.severity in work.policy(incident).paging.commander.severities
-    if wanted and not incident.commander and not _is_called(incident, "commander"):
+    there = incident.commander and not work.directory.off(incident.commander, work.now)
+    if wanted and not there and not _is_called(incident, "commander"):
         start_run(work, incident, "commander", incident.escalation_policy, "", reason, [])
 
 
