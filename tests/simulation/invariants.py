@@ -6,25 +6,51 @@ it works from the facts instead, with figures of its own.
 
 from __future__ import annotations
 
+import re
+from contextlib import closing
 from dataclasses import dataclass, field
 
-from tocsin.drill.stage import INTEGRATION, Stage
+from tocsin.drill.stage import INTEGRATION, Sent, Stage
 from tocsin.engine.kinds import KINDS
+from tocsin.engine.placing import QUIET
 from tocsin.engine.work import Kind, next_due, read_incident, read_state, self_resolve_at
 from tocsin.incidents import actions, policies
 from tocsin.incidents import facts as f
 from tocsin.incidents.actions import ActionItem
-from tocsin.incidents.duties import calendar_of, duties, owed
+from tocsin.incidents.duties import calendar_of, duties, owed, standing
 from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.folding import refold
 from tocsin.incidents.incident import Incident, alert_key
 from tocsin.kernel.clock import MINUTE, SECOND
 from tocsin.kernel.facts import Fact, verify_chain
-from tocsin.kernel.ports import Reader, StreamRow, TimerRow
+from tocsin.kernel.ports import AlertRow, Reader, StreamRow, TimerRow
+from tocsin.learn.score import score
 from tocsin.policy.model import Policy
+from tocsin.store.sqlite import driver
 
+SAID = re.compile(rb"zq\d{6}zq")
+"""what the simulation makes people say"""
+NUMBER = re.compile(r"\b(?:INC|DRILL|ACT)-\d+\b")
+MACHINES = (
+    "run_started",
+    "run_stopped",
+    "paged",
+    "step_skipped",
+    "told",
+    "protocol_step_done",
+    "acknowledgement_lapsed",
+)
+"""facts in which Tocsin repeats what somebody said"""
 P1_ACKNOWLEDGE = 5 * MINUTE
 """The default policy's figure, written down a second time on purpose."""
+
+
+SAYS = {
+    ("running", False): ("running",), ("running", True): ("missed",), ("soon", False): ("running",), ("soon", True): ("missed",),
+    ("overdue", True): ("missed",), ("met", False): ("met",), ("met_late", True): ("missed",), ("waived", False): ("waived",),
+    ("waived", True): ("waived",), ("moot", False): ("moot",), ("moot", True): ("missed",),
+}  # fmt: skip
+"""(state of a clock, whether its miss is recorded) → what the report may call it"""
 
 
 class Broken(AssertionError):
@@ -37,8 +63,10 @@ class Known:
 
     facts: list[Fact] = field(default_factory=list)
     state: Incident | None = None
-    duties: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """id of every duty that was ever owed → (rule, due)"""
+    duties: dict[str, int] = field(default_factory=dict)
+    """id of every duty that was ever owed → due"""
+    changed_at: int = 0
+    """when the first of the facts was recorded that are new since the last look"""
     missed: set[str] = field(default_factory=set)
     waived: set[str] = field(default_factory=set)
     unacknowledged_since: int = 0
@@ -80,6 +108,12 @@ class Checker:
         self.alerts: dict[str, Sender] = {}
         self.disturbed = 0
         """messages sent before the last kill or step of the clock: what came before says nothing about what comes after"""
+        self.items: dict[str, str] = {}
+        """name of a restricted action item → its text"""
+        self.gone: set[str] = set()
+        """texts that were redacted"""
+        self._restricted: dict[str, list[str]] = {}
+        """name of an incident or an action item that was restricted when it was last looked at → what it says"""
         self._latest = 0
         self._looked = 0
         self._keys: dict[str, int] = {}
@@ -91,6 +125,24 @@ class Checker:
             raise Broken(f"no stream is set aside: {self.stage.engine.poisoned}")
         self.stage.store.read(lambda reader: self._check(reader, at_rest))
         self._messages()
+        self._note_restricted()
+
+    def names(self) -> list[str]:
+        """The numbers of all incidents, drills among them."""
+        return [one.state.name for one in self.known.values() if one.state is not None]
+
+    def named(self, name: str) -> Incident | None:
+        """An incident by its number."""
+        return next((one.state for one in self.known.values() if one.state and one.state.name == name), None)
+
+    def said(self, name: str) -> list[tuple[int, str]]:
+        """(version, text) of the facts of an incident in which a person said something that is said nowhere else."""
+        found = next((one for one in self.known.values() if one.state and one.state.name == name), None)
+        return [
+            (fact.version, match[0].decode())
+            for fact in (found.facts if found else [])
+            if fact.type not in MACHINES and (match := SAID.search(fact.body or b""))
+        ]
 
     def _check(self, reader: Reader, at_rest: bool) -> None:
         self._latest = max(self._latest, self.stage.clock.now())
@@ -114,7 +166,7 @@ class Checker:
         for kind in KINDS.values():
             if kind.state is not Incident:
                 self._other_kind(reader, kind, at_rest)
-        self._alerts(reader)
+        self._alerts(reader, at_rest)
 
     def disturb(self) -> None:
         """The process was killed or the clock was set: what was sent before may be sent once more."""
@@ -145,6 +197,43 @@ class Checker:
             stored = self.stage.store.read(lambda r, row=row: read_incident(r, row))
             if refold(row.stream.id, facts) != stored:
                 raise Broken(f"the stored view is the fold of the facts: {row.series}-{row.number} differs")
+            self._figures(stored, facts)
+
+    def _figures(self, incident: Incident, facts: list[Fact]) -> None:
+        """What the report says of each duty is what its clock says; a recorded miss is a miss there."""
+        now = self.stage.clock.now()
+
+        def policy_of(hash: str) -> Policy:
+            return self.stage.store.read(lambda r: self.stage.engine.policy_of(r, hash)[0])
+
+        kept = {one.id: one for one in score(incident.name, facts, policy_of, now)}
+        for duty in duties(incident, policy_of(incident.policy)):
+            clock, figure = standing(duty, now), kept.get(duty.id)
+            if figure is None or figure.state not in SAYS[clock.state, clock.missed]:
+                raise Broken(
+                    f"figures and clocks agree: {incident.name} {duty.id} is {clock.state} on the page and "
+                    f"{figure.state if figure else 'unknown'} in the report"
+                )
+        for fact in facts:
+            body = f.read(fact)
+            if isinstance(body, f.DutyMissed) and incident.status not in ("merged", "false_alarm"):
+                figure = kept.get(body.duty)
+                if figure is None or figure.state not in ("missed", "waived"):
+                    raise Broken(
+                        f"a recorded miss is a miss in the report: {incident.name} {body.duty} is {figure.state if figure else 'unknown'}"
+                    )
+
+    def words_are_gone(self) -> None:
+        """What was redacted stands nowhere in the database; call it once the store is closed."""
+        with closing(driver.connect(self.stage.folder / "tocsin.db")) as base:
+            tables = [name for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for table in tables:
+                for row in base.execute(f'SELECT * FROM "{table}"'):
+                    for value in row:
+                        text = value if isinstance(value, bytes) else str(value).encode()
+                        for match in SAID.findall(text):
+                            if match.decode() in self.gone:
+                                raise Broken(f"what was redacted is gone: {match.decode()} stands in {table}")
 
     # action items and the policy
 
@@ -163,6 +252,12 @@ class Checker:
         self, reader: Reader, row: StreamRow, kind: Kind, known: Other, timer: TimerRow | None, at_rest: bool
     ) -> None:
         state, name = read_state(reader, row, kind), f"{row.series}-{row.number}"
+        if isinstance(state, ActionItem) and state.restricted:
+            self.items[name] = state.text
+        if isinstance(state, ActionItem) and state.incident in self.known:
+            of = self.known[state.incident].state
+            if of is not None and of.restricted and not state.restricted:
+                raise Broken(f"an item of a restricted incident is restricted: {name}")
         changed_at = 0
         for fact in reader.facts(row.stream, known.facts):
             known.facts += 1
@@ -197,6 +292,7 @@ class Checker:
     def _facts(self, reader: Reader, row: StreamRow, known: Known) -> Incident:
         stored = read_incident(reader, row)
         new = reader.facts(row.stream, len(known.facts))
+        known.changed_at = new[0].recorded_at
         for fact in new:
             if fact.version != len(known.facts) + 1:
                 raise Broken(f"no fact is missing: {row.series}-{row.number} has a gap before {fact.version}")
@@ -204,7 +300,11 @@ class Checker:
             body = f.read(fact)
             if body is not None:
                 self._fact(stored, known, fact, body)
-        known.state = refold(row.stream.id, new, known.state)
+        if any(fact.type == f.Redacted.type for fact in new):  # the words of earlier ones are others now
+            known.facts, known.state = reader.facts(row.stream), None
+            known.state = refold(row.stream.id, known.facts)
+        else:
+            known.state = refold(row.stream.id, new, known.state)
         if known.state != stored or row.version != len(known.facts):
             raise Broken(f"the stored view is the fold of the facts: {stored.name} at version {row.version}")
         return stored
@@ -284,20 +384,18 @@ class Checker:
                     f"what fell due is recorded: {incident.name} {duty.id} was due {(now - duty.due) / SECOND} s ago"
                 )
             if not duty.met_at:
-                known.duties[duty.id] = (duty.rule, duty.due)
-        for name, (rule, due) in list(known.duties.items()):
+                known.duties[duty.id] = duty.due
+        for name, due in list(known.duties.items()):
             if name in standing:
                 ended = standing[name]
                 if ended.met_at or ended.waived:
                     del known.duties[name]  # met in time or late: its own times say which
                 continue
             # it restarted, or the incident ended: what was late by then must have been recorded
-            if name not in known.missed and name not in known.waived and due < known.facts[-1].recorded_at:
-                last = self._superseded_at(known, rule, name)
-                if incident.status not in ("merged", "false_alarm") and last is not None and due < last:
-                    raise Broken(
-                        f"no duty is dropped: {incident.name} {name} was due {(last - due) / SECOND} s before it restarted, and no miss is recorded"
-                    )
+            if name not in known.missed and name not in known.waived and due < known.changed_at:
+                raise Broken(
+                    f"no duty is dropped: {incident.name} {name} was late by {(known.changed_at - due) / SECOND} s when it ended, and no miss is recorded"
+                )
             del known.duties[name]
         since = known.unacknowledged_since
         if at_rest and since and now - since > P1_ACKNOWLEDGE and not known.miss_recorded:
@@ -305,26 +403,9 @@ class Checker:
                 f"a P1 that nobody acknowledges is missed after five minutes: {incident.name}, since {(now - since) / SECOND} s"
             )
 
-    @staticmethod
-    def _superseded_at(known: Known, rule: str, name: str) -> int | None:
-        """When the duty ``name`` gave way to a later one of its rule, by the facts; None where that is not plain."""
-        start = int(name.rpartition(":")[2].partition("#")[0])
-        for fact in known.facts:
-            body = f.read(fact)
-            if fact.recorded_at <= start or body is None:
-                continue
-            raised = isinstance(body, f.SeverityChanged) and body.direction == "raised"
-            if (
-                raised
-                or isinstance(body, f.Reopened)
-                or (rule == "update" and isinstance(body, f.UpdatePosted))
-            ):
-                return fact.recorded_at
-        return None
-
     def _somebody_is_called(self, incident: Incident, policy: Policy) -> None:
-        """A P1 or P2 is being paged, is held by somebody, has cleared, or has run out with an alarm that shows."""
-        if not incident.open or incident.severity not in ("P1", "P2") or incident.holder or incident.nobody:
+        """It is being paged, is held by somebody, has cleared, or has run out with an alarm that shows."""
+        if not incident.open or incident.holder or incident.nobody:
             return
         if self_resolve_at(incident, policy) is not None:
             return  # all is clear: within minutes it ends by itself, or somebody is asked
@@ -339,6 +420,7 @@ class Checker:
         sent = self.stage.sent
         for number in range(max(self._looked, self.disturbed), len(sent)):
             one = sent[number]
+            self._addressed(one)
             if one.failed:
                 continue
             if one.message.key in self._keys:
@@ -354,7 +436,53 @@ class Checker:
             self._last_page[one.person] = one.at
         self._looked = len(sent)
 
-    def _alerts(self, reader: Reader) -> None:
+    def _addressed(self, one: Sent) -> None:
+        """A message goes to somebody who is there, says whether it is a drill, and nothing of what is restricted."""
+        directory, message = self.stage.engine.directory(), one.message
+        person = directory.people.get(one.person)
+        if person is not None and not person.active:
+            raise Broken(f"nobody who is deactivated gets a message: {message.title} to {one.person}")
+        drills = {name.startswith("DRILL-") for name in one.incidents}
+        if len(drills) > 1 or (drills and message.title.startswith("DRILL ") != drills.pop()):
+            raise Broken(f"a drill says so and shares no message with what is real: {message.title}")
+        said = f"{message.title}\n{message.text}\n{message.short}\n{message.html}\n{message.data}"
+        about = set(NUMBER.findall(said))
+        if about and all(name in self._restricted for name in about):
+            for word in (word for name in about for word in self._restricted[name]):
+                if word in said:
+                    raise Broken(
+                        f"a restricted incident says number, severity and link: {word!r} in {message.title}"
+                    )
+
+    def _note_restricted(self) -> None:
+        self._restricted = {
+            one.state.name: [one.state.title, *(alert.ref.summary for alert in one.state.alerts.values())]
+            for one in self.known.values() if one.state is not None and one.state.restricted
+        }  # fmt: skip
+        self._restricted |= {name: [text] for name, text in self.items.items()}
+
+    def _attached(self, incident: Incident, key: str, row: AlertRow) -> None:
+        if incident.status == "merged":
+            raise Broken(
+                f"a firing alert belongs where it goes on: {key} belongs to {incident.name}, which was merged"
+            )
+        known = incident.alerts.get(alert_key(INTEGRATION.id, key))
+        if known is not None and known.cleared_at:
+            raise Broken(f"an incident knows that its alert fires: {key} has cleared in {incident.name}")
+        if incident.restricted and not row.restricted:
+            raise Broken(f"an alert of a restricted incident is restricted: {key} of {incident.name}")
+
+    def _quiet(self, reader: Reader, key: str, row: AlertRow, at_rest: bool) -> None:
+        now, timer = self.stage.clock.now(), reader.timer("quiet", "alerts")
+        free = at_rest and timer is not None and timer.lease_until <= now
+        if timer is None or (free and timer.due_at < now):
+            raise Broken(f"what is kept quiet is looked at again: {key} is {row.state}, and nothing is due")
+        rules = self.stage.engine.rules(reader)
+        asked = {"silenced": rules.silences, "maintenance": rules.maintenance}.get(row.state)
+        if free and asked is not None and all(one.ends_at <= now for one in asked):
+            raise Broken(f"what is kept quiet is looked at again: {key} is {row.state} after the end")
+
+    def _alerts(self, reader: Reader, at_rest: bool) -> None:
         sure = {key: sender for key, sender in self.alerts.items() if sender.sure}
         rows = reader.alerts_by_key(INTEGRATION.id, list(sure))
         for key, sender in sure.items():
@@ -368,8 +496,12 @@ class Checker:
                 raise Broken(f"no acknowledged alert is lost: {key} fires, its row says {row.status}")
             if not sender.firing and row.status == "firing":
                 raise Broken(f"no acknowledged alert is lost: {key} was resolved, its row says firing")
+            if row.state in QUIET and row.status == "firing":
+                self._quiet(reader, key, row, at_rest)
             if row.state == "attached" and row.status == "firing":
                 known = self.known.get(row.incident)
+                if known is not None and known.state is not None:
+                    self._attached(known.state, key, row)
                 if (
                     known is None
                     or known.state is None

@@ -25,13 +25,18 @@ import msgspec
 from invariants import Broken, Checker, Sender
 from structlog.testing import capture_logs
 
+from tocsin.alerts.matchers import Matcher
 from tocsin.alerts.shape import Alert, Change
+from tocsin.alerts.silences import Maintenance, Silence
 from tocsin.catalogue.people import Contact
 from tocsin.drill.stage import Outage, Stage, scratch_folder
 from tocsin.engine import commands as c
+from tocsin.engine import governing
+from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import Organisation, demo_organisation, record_of
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, SECOND, parse_instant
 from tocsin.kernel.errors import TocsinError
+from tocsin.kernel.facts import Actor
 from tocsin.kernel.ports import Store, Transaction
 from tocsin.oncall.schedules import Leave, Override
 from tocsin.policy.load import default_policy_text
@@ -52,6 +57,9 @@ ALERTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("customer credentials exposed", "authentication", {"type": "security", "data_exposed": "true"}),
     ("balances differ", "database", {"type": "data", "subtype": "corruption"}),
 )
+
+
+OWNER = "anna"
 
 
 class Killed(BaseException):
@@ -127,12 +135,15 @@ class Simulation:
             start=parse_instant(self.random.choice(STARTS)), seed=seed, blank=blank(), wrap=self._mortal,
         )  # fmt: skip
         self.people = sorted(self.stage.engine.directory().people)
+        self.words = 0
+        self.gone_next = ""
         self.checker = Checker(self.stage)
         self.calm = self.random.random() < 0.15
         """a history of weeks, about what is owed afterwards: action items, post-mortems, the review of the policy"""
         self.actions: list[tuple[int, Callable[[], None]]] = [
-            (22, self.alerts), (10, self.resolves), (26, self.command), (10, self.tap), (5, self.provider), (5, self.leave),
-            (2, self.override), (2, self.deactivate), (3, self.clock), (4, self.kill), (7, self.arm), (2, self.change),
+            (20, self.alerts), (10, self.resolves), (34, self.command), (10, self.tap), (5, self.provider), (5, self.leave),
+            (2, self.override), (3, self.deactivate), (3, self.clock), (4, self.kill), (7, self.arm), (2, self.change),
+            (2, self.silence), (1, self.loud), (1, self.adopt), (4, self.redact),
         ]  # fmt: skip
         if self.calm:
             self.actions = [
@@ -176,6 +187,7 @@ class Simulation:
         self.move(self.random.choice((MINUTE, 20 * MINUTE, 45 * MINUTE)))
         self.checker.whole()
         self.stage.close()
+        self.checker.words_are_gone()
 
     def say(self, text: str) -> None:
         self.trace.append(f"{self.stage.now / SECOND:>10.1f} s  {text}")
@@ -194,7 +206,7 @@ class Simulation:
         self.checker.disturb()
         if down and self.random.random() < 0.4:
             # somebody is quicker than the engine's first step
-            self.survive(self.command)
+            self.survive(self.item if self.calm else self.command)
 
     def pause(self) -> int:
         if self.calm:
@@ -203,7 +215,7 @@ class Simulation:
             (SECOND, 30 * SECOND, 3 * MINUTE, 3 * MINUTE, 3 * MINUTE, 12 * MINUTE, 40 * MINUTE)
         )
         if self.random.random() < 0.01:
-            longest = 8 * HOUR
+            longest = 3 * HOUR
         return self.random.randint(0, longest)
 
     def move(self, duration: int) -> None:
@@ -243,7 +255,15 @@ class Simulation:
             key = f"k{self.random.randrange(KEYS)}"
             if all(one.dedup_key != key for one in batch):
                 batch.append(
-                    Alert("trigger", key, summary, "critical", service=service, labels=labels, ends_at=ends)
+                    Alert(
+                        "trigger",
+                        key,
+                        summary,
+                        "critical",
+                        service=service,
+                        labels=labels | {"service": service},
+                        ends_at=ends,
+                    )
                 )
         self.say(f"alerts: {', '.join(f'{one.dedup_key} “{one.summary}”' for one in batch)}")
         self.send(batch)
@@ -270,34 +290,76 @@ class Simulation:
         self.stage.receive([], [Change("api 7.1 deployed", "ci", "api")])
 
     def command(self) -> None:
-        person = self.random.choice(self.people)
+        """Every third one by the owner of the installation, who may do what others are refused."""
+        person = OWNER if self.random.random() < 0.35 else self.random.choice(self.people)
         self.attempt(self.any_command(), person)
+
+    def word(self) -> str:
+        """A text that occurs nowhere else, so that it is known again wherever it was copied to."""
+        self.words += 1
+        return f"because zq{self.words:06d}zq"
 
     def any_command(self) -> c.Command:
         """Any verb with arguments that make some sense."""
         r, now = self.random, self.stage.clock.now()
-        numbers = [f"INC-{number}" for number in range(1, max(2, len(self.checker.known) + 1))]
-        incident, other, person = r.choice(numbers), r.choice(numbers), r.choice(self.people)
+        names = self.checker.names() or ["INC-1"]
+        incident, other, person = r.choice(names), r.choice(names), r.choice(self.people)
+        known = self.checker.named(incident)
+        item = f"ACT-{r.randint(1, max(1, len(self.checker.others)))}"
+        service = r.choice(("api", "payments", "database", "web-application", "reports"))
+        reason = self.word()
         made: list[tuple[int, Callable[[], c.Command]]] = [
-            (2, lambda: c.Declare(r.choice(ALERTS)[0], r.choice(("", "P1", "P2", "P3", "P4")), services=r.choice(([], ["api"], ["payments"])))),
-            (8, lambda: c.Acknowledge(incident)),
-            (3, lambda: c.Decline(incident, "on a train")),
-            (6, lambda: c.SetSeverity(incident, r.choice(("P1", "P2", "P3", "P4")), "as it looks now", r.choice(("", "nobody is there")))),
-            (1, lambda: c.SetType(incident, r.choice(("security", "data", "performance")))),
-            (3, lambda: c.AssignRole(incident, r.choice(("incident_commander", "technical_lead", "communication_lead")), person)),
-            (4, lambda: c.PostUpdate(incident, "we are at it")),
-            (1, lambda: c.AddNote(incident, "a note", now - r.randint(0, HOUR))),
-            (6, lambda: c.Move(incident, r.choice(("identify", "monitor", "monitor", "resolve", "resolve", "close", "reopen", "false_alarm", "investigate")), "a reason", r.choice(("", "nobody is there")), r.choice(("", "it is fine")))),
-            (4, lambda: c.Protocol(incident, r.choice(("assess", "activate", "mitigate")))),
-            (2, lambda: c.PageSomeone(incident, [r.choice(("cto", "on_call", "engineering_lead", person))])),
-            (3, lambda: c.Merge(incident, other, "one cause")),
-            (2, lambda: c.Pause(incident, now + r.randint(1, 6 * HOUR), "waiting for a supplier")),
-            (2, lambda: c.PlanStep(incident, r.choice(("stop_damage", "restore_basics", "validate")), "done", "so")),
-            (2, lambda: c.RestoreService(incident, r.choice(("api", "payments", "database")))),
-            (2, lambda: c.AddAction(incident, "an index", person, "no query over 1 s")),
-            (2, lambda: c.Waive(incident, r.choice(("acknowledge", "respond", "update", "resolve")), "agreed")),
+            (4, lambda: c.Declare(r.choice(ALERTS)[0], r.choice(("", "P1", "P2", "P3", "P4")), reason, services=r.choice(([], ["api"], ["payments", "web-application"])), drill=r.random() < 0.2)),
+            (10, lambda: c.Acknowledge(incident)),
+            (5, lambda: c.Decline(incident, reason)),
+            (9, lambda: c.SetSeverity(incident, r.choice(("P1", "P2", "P3", "P4")), reason, r.choice(("", "nobody is there")))),
+            (2, lambda: c.SetType(incident, r.choice(("security", "data", "performance")), r.choice(("", "data_breach", "complete_outage")))),
+            (4, lambda: c.AssignRole(incident, r.choice(("incident_commander", "technical_lead", "communication_lead")), person)),
+            (5, lambda: c.PostUpdate(incident, reason, r.choice(("internal", "customers")), 0, r.choice((0, 0, now - r.randint(0, HOUR))))),
+            (1, lambda: c.AddNote(incident, reason, now - r.randint(0, HOUR))),
+            (1, lambda: c.AddDecision(incident, reason)),
+            (9, lambda: c.Move(incident, r.choice(("identify", "monitor", "monitor", "resolve", "resolve", "close", "reopen", "false_alarm", "investigate")), reason, r.choice(("", "nobody is there")), r.choice(("", "it is fine")))),
+            (4, lambda: c.Protocol(incident, r.choice(("assess", "activate", "mitigate")), reason)),
+            (1, lambda: c.Activate(incident)),
+            (4, lambda: c.PageSomeone(incident, [r.choice(("cto", "on_call", "engineering_lead", person))], reason)),
+            (6, lambda: c.Merge(incident, other, "one cause")),
+            (5, lambda: c.Split(incident, r.choice(known.merged_from) if known and known.merged_from else other, reason="two causes")),
+            (3, lambda: c.Split(incident, "", [f"{one.ref.integration}/{one.ref.key}" for one in known.alerts.values() if r.random() < 0.5] if known else ["i/k"], "two causes")),
+            (3, lambda: c.Pause(incident, now + r.randint(1, 6 * HOUR), reason)),
+            (1, lambda: c.Resume(incident)),
+            (2, lambda: c.StandUp(incident, reason)),
+            (3, lambda: c.Validate(incident, r.choice(("functional", "performance", "security", "limited_users")), r.choice(("passed", "failed", "not_applicable")), reason)),
+            (2, lambda: c.PostMortem(incident, r.choice(("timeline", "root_cause", "meeting_booked", "meeting_held", "draft", "review", "publication")), reason)),
+            (1, lambda: c.PlanStep(incident, r.choice(("recovery", "payments")), r.choice(("stop_damage", "restore_basics", "validate")), "done", reason)),
+            (2, lambda: c.RestoreService(incident, service, r.choice(("limited", "full")), reason, r.choice(("", "it is fine")))),
+            (1, lambda: c.DraftMessage(incident, r.choice(("investors", "partners", "media")), reason)),
+            (1, lambda: c.ApproveMessage(incident, r.choice([*(known.outgoing if known else ()), "none"]))),
+            (1, lambda: c.SendMessage(incident, r.choice([*(known.outgoing if known else ()), "none"]), reason)),
+            (1, lambda: c.Milestone(incident, r.choice(("impact_began", "contained", "mitigated")), now - r.randint(0, HOUR), reason)),
+            (1, lambda: c.Impact(incident, {"users_affected_percent": r.randint(0, 100), "who": reason})),
+            (1, lambda: c.AddTask(incident, reason, person)),
+            (1, lambda: c.ChangeTask(incident, r.choice([*(known.tasks if known else ()), "none"]), r.choice(("done", "dropped")), "", reason)),
+            (2, lambda: c.AddAction(incident, reason, person, "no query over 1 s")),
+            (1, lambda: c.ReportAction(item, reason)),
+            (1, lambda: c.FinishAction(item, reason)),
+            (3, lambda: c.Waive(incident, r.choice(("acknowledge", "respond", "update", "resolve", "tell", "stand_up", "post_mortem")), reason)),
+            (2, lambda: c.Ask(incident, r.choice(("severity", "move", "waive")), {"severity": "P3", "reason": reason} if r.random() < 0.5 else {"to": "resolve", "override": reason}, reason)),
+            (3, lambda: c.AnswerRequest(incident, r.choice([*(known.requests if known else ()), "none"]), r.random() < 0.7, reason)),
+            (1, lambda: c.SetServiceState(incident, service, r.choice(("up", "degraded", "down")), now - r.randint(0, HOUR))),
+            (1, lambda: c.Measure(incident, r.choice(("response_time_p95", "data_lost")), "12", "ms", reason)),
+            (2, lambda: c.AttachReport(incident, reason, "ticket", "a customer", service)),
+            (2, lambda: c.Affect(incident, [service], reason)),
+            (1, lambda: c.Rename(incident, reason, reason)),
         ]  # fmt: skip
         return r.choices([make for _, make in made], [weight for weight, _ in made])[0]()
+
+    def redact(self) -> None:
+        """Words that somebody said are taken out again, one fact of the many."""
+        names = [name for name in self.checker.names() if self.checker.said(name)]
+        if names:
+            incident = self.random.choice(names)
+            version, self.gone_next = self.random.choice(self.checker.said(incident))
+            self.attempt(c.Redact(incident, str(version), "a password"), OWNER)
 
     def quiet_incident(self) -> None:
         """One of low severity that somebody declares and ends, so that something can be learned from it."""
@@ -310,6 +372,11 @@ class Simulation:
             commands = [c.Move(incident, "close", "a reason", "", "it is fine")]
         for command in commands:
             self.attempt(command, person)
+        known = self.checker.named(incident)
+        if (
+            known is not None and known.open
+        ):  # weeks of an incident that nobody ends are a long history of little
+            self.attempt(c.Move(incident, "resolve", "it is over", "", "it is fine"), OWNER)
 
     def item(self) -> None:
         """Something about an action item."""
@@ -347,6 +414,47 @@ class Simulation:
             self.stage.execute(person, command)
         except TocsinError as error:
             self.say(f"  refused: {error.sentence[:160]}")
+        else:
+            if isinstance(command, c.Redact) and self.gone_next:
+                self.checker.gone.add(self.gone_next)
+
+    def silence(self) -> None:
+        now, kind = self.stage.clock.now(), self.random.choice(("silence", "maintenance"))
+        end, service = now + self.random.randint(MINUTE, HOUR), self.random.choice(("api", "payments"))
+        self.say(f"quiet: {kind} of {service} for {(end - now) // SECOND} s")
+        owner = person_principal(OWNER, "owner")
+        if kind == "silence":
+            matchers = [Matcher("service", service)]
+            wish = Silence("", matchers, now, end, OWNER, "known", covers_p1=self.random.random() < 0.5)
+            self.stage.engine.silence(owner, wish)
+        else:
+            window = Maintenance("", [service], now, end, OWNER, "an upgrade", self.random.random() < 0.5)
+            self.stage.engine.maintenance(owner, window)
+
+    def loud(self) -> None:
+        """What is quiet is ended before its time."""
+        silences, windows = self.stage.engine.quiet()
+        for kind, one in [("silence", one) for one in silences[:1]] + [
+            ("maintenance", one) for one in windows[:1]
+        ]:
+            self.say(f"{kind} ends by hand")
+            self.stage.engine.end_quiet(person_principal(OWNER, "owner"), kind, one.id)
+
+    def adopt(self) -> None:
+        """Another version of the policy, for open incidents too."""
+        text = default_policy_text().replace("update: 15m ", f"update: {self.random.choice((5, 10, 20))}m ")
+        text = text.replace(
+            'at: ["09:00", "13:00", "17:00"]', f'at: ["{self.random.choice(("08:00", "11:30"))}"]'
+        )
+        owner, engine = person_principal(OWNER, "owner"), self.stage.engine
+        self.say("another policy is adopted")
+
+        def work(tx: Transaction) -> None:
+            unit = engine.work(tx, Actor(owner.id, "api"))
+            _, preview = governing.look(unit, text)
+            governing.apply(unit, owner, text, preview, adopt=True)
+
+        self.stage.store.write(work)
 
     def tap(self) -> None:
         pages = [one for one in self.stage.sent if one.message.ack_url and not one.failed]
@@ -425,6 +533,13 @@ def simulate(seed: int) -> tuple[list[str], str]:
     return simulation.trace, ""
 
 
+def timed(seed: int) -> tuple[str, float]:
+    """(what broke or nothing, the seconds that it took)."""
+    started = time.monotonic()
+    broken = simulate(seed)[1]
+    return broken, time.monotonic() - started
+
+
 def replay_command(seed: int) -> str:
     """What to type to see the same history again."""
     return f"python tests/simulation/simulate.py --seed {seed} --trace"
@@ -444,16 +559,20 @@ def main() -> int:
             print("\n".join(trace))
         print(f"seed {options.seed}: {broken or 'every invariant holds'}")
         return 1 if broken else 0
-    started, failed = time.monotonic(), 0
+    started, failed, slowest = time.monotonic(), 0, (0.0, 0)
     seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor(options.jobs) as pool:
-        for seed, (_, broken) in zip(seeds, pool.map(simulate, seeds, chunksize=5), strict=True):
+        for seed, (broken, took) in zip(seeds, pool.map(timed, seeds, chunksize=5), strict=True):
+            slowest = max(slowest, (took, seed))
             if broken:
                 failed += 1
                 print(
                     f"seed {seed}: {broken.strip().splitlines()[-1]}\n    {replay_command(seed)}", flush=True
                 )
-    print(f"{len(seeds)} histories in {time.monotonic() - started:.0f} s, {failed} broken")
+    print(
+        f"{len(seeds)} histories in {time.monotonic() - started:.0f} s, {failed} broken; "
+        f"the slowest took {slowest[0]:.1f} s (seed {slowest[1]})"
+    )
     return 1 if failed else 0
 
 

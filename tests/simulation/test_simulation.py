@@ -1,14 +1,20 @@
 """Some hundred random histories through the real engine; each invariant, and that the checker sees when one breaks."""
 
+import re
+from pathlib import Path
+
 import pytest
 import simulate
 from simulate import replay_command
 
 from tocsin.drill.stage import Stage
-from tocsin.engine import acting, reactions, ticking
+from tocsin.engine import acting, reactions, redacting, ticking
+from tocsin.engine.commands import COMMANDS
+from tocsin.engine.delivery import Composer
 from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
 from tocsin.incidents.directory import Directory
+from tocsin.learn import score
 from tocsin.store.transaction import SqlTransaction
 
 SEEDS = 200
@@ -34,6 +40,11 @@ def broken_among(seeds):
 )
 def test_every_invariant_holds_in_random_histories(first):
     assert broken_among(range(first, first + CHUNK)) == set()
+
+
+def test_every_command_is_played():
+    played = set(re.findall(r"c\.([A-Z]\w+)\(", Path(simulate.__file__).read_text("utf-8")))
+    assert {command.__name__ for command in COMMANDS.values()} - played == set()
 
 
 def test_a_seed_replays_exactly():
@@ -96,3 +107,43 @@ def test_a_message_sent_twice_under_one_key_is_seen(monkeypatch):
 
     monkeypatch.setattr(Stage, "deliver", twice)
     assert "nothing is sent twice" in first_broken()
+
+
+@pytest.mark.slow
+def test_a_message_for_somebody_who_was_deactivated_is_seen(monkeypatch):
+    monkeypatch.setattr(reactions, "still_here", lambda work, people: list(dict.fromkeys(people)))
+    monkeypatch.setattr(Composer, "moot", lambda self, row: "")
+    assert "nobody who is deactivated gets a message" in first_broken(150)
+
+
+def test_words_of_a_restricted_incident_that_leave_are_seen(monkeypatch):
+    context = Composer.context
+
+    def open_to_all(self, incident):
+        shown = context(self, incident)
+        shown.title, shown.restricted = incident.title, False
+        return shown
+
+    monkeypatch.setattr(Composer, "context", open_to_all)
+    assert "a restricted incident says number" in first_broken(100)
+
+
+@pytest.mark.slow
+def test_words_that_a_redaction_leaves_somewhere_are_seen(monkeypatch):
+    monkeypatch.setattr(Work, "_copies", lambda self, stream, words: [])
+    monkeypatch.setattr(redacting, "_messages", lambda *anything: None)
+    assert "what was redacted is gone" in first_broken(150)
+
+
+def test_a_report_that_disagrees_with_the_clocks_is_seen(monkeypatch):
+    monkeypatch.setattr(
+        score, "_changes_nothing", lambda body: isinstance(body, (f.UpdatePosted, f.DutyMissed))
+    )
+    said = first_broken(60)
+    assert "figures and clocks agree" in said or "is a miss in the report" in said
+
+
+@pytest.mark.slow
+def test_a_miss_that_a_command_swallows_is_seen(monkeypatch):
+    monkeypatch.setattr(Work, "_miss_what_restarts", lambda self, incident, body: None)
+    assert "no duty is dropped" in first_broken(150)
