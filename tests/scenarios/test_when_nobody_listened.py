@@ -105,3 +105,17 @@ def test_a_long_gap_is_a_p3_whose_clocks_are_those_of_a_p3(world):
     policy = world.store.read(lambda r: world.engine.policy_of(r, gap.policy)[0])
     acknowledge = next(duty for duty in duties(gap, policy) if duty.rule == "acknowledge")
     assert acknowledge.due - acknowledge.start >= 2 * HOUR
+
+
+def test_after_the_clock_was_set_open_incidents_are_looked_at_anew(world):
+    """Whose turn it is, and until when, is another answer at another time."""
+    watch, steady = process(world, "host:1")
+    watch.look()
+    firing(world, 4 * HOUR)
+    wait(world, 10 * SECOND, (watch, steady))
+    world.step()
+    assert world.engine.next_due() > world.clock.now()
+    world.clock.move_to(world.clock.now() - 10 * MINUTE)
+    steady.advance(5 * SECOND)
+    watch.look()
+    assert world.engine.next_due() <= world.clock.now()

@@ -11,6 +11,7 @@ from rows import (
     NOW,
     a_document,
     a_record,
+    a_stream,
     an_alert,
     an_effect,
     append,
@@ -18,16 +19,26 @@ from rows import (
 
 from tocsin.kernel.clock import DAY, HOUR, MINUTE
 from tocsin.kernel.errors import Conflict
+from tocsin.kernel.facts import Stream
 
 LATER = NOW + MINUTE
 
 
 class TimerContract:
-    def test_many_timers_are_set_together(self, store):
-        store.write(lambda tx: tx.set_timers([("t", "a", NOW), ("t", "b", LATER)]))
-        store.write(lambda tx: tx.set_timers([("t", "a", None), ("t", "b", NOW), ("t", "c", LATER)]))
-        leased = store.write(lambda tx: tx.lease_timers(LATER, LATER + 1, "mine", 9))
-        assert [(row.key, row.due_at) for row in leased] == [("b", NOW), ("c", LATER)]
+    def test_every_open_stream_is_looked_at_anew(self, store):
+        def before(tx):
+            for id, open_ in (("late", True), ("later", True), ("none", True), ("ended", False)):
+                tx.put_stream(a_stream(Stream("incident", id), open=open_))
+            tx.put_stream(a_stream(Stream("action", "other"), open=True))
+            tx.set_timer("incident", "late", NOW - 5)
+            tx.set_timer("incident", "later", LATER)
+            tx.set_timer("incident", "ended", LATER)
+
+        store.write(before)
+        store.write(lambda tx: tx.lease_timers(NOW, LATER, "mine", 9))
+        store.write(lambda tx: tx.wake_streams("incident", NOW))
+        leased = store.write(lambda tx: tx.lease_timers(NOW, LATER, "another", 9))
+        assert [(row.key, row.due_at) for row in leased] == [("late", NOW - 5), ("later", NOW), ("none", NOW)]
 
     def test_there_is_one_row_for_each_key(self, store):
         store.write(lambda tx: [tx.set_timer("incident", "a", LATER), tx.set_timer("incident", "a", NOW)])
@@ -68,18 +79,10 @@ class TimerContract:
         assert not store.write(lambda tx: tx.complete_timer("incident", "a", "mine", None))
         assert store.read(lambda tx: tx.timer("incident", "a")).lease_token == ""
 
-    def test_timers_of_some_kinds_can_be_leased_and_completed_together(self, store):
+    def test_timers_of_some_kinds_can_be_leased(self, store):
         store.write(lambda tx: [tx.set_timer(kind, "a", NOW) for kind in ("incident", "policy", "silence")])
         leased = store.write(lambda tx: tx.lease_timers(NOW, LATER, "mine", 9, kinds=["policy", "silence"]))
         assert [row.kind for row in leased] == ["policy", "silence"]
-        store.write(
-            lambda tx: tx.complete_timers(
-                "mine", [("policy", "a", None), ("silence", "a", LATER), ("incident", "a", None)]
-            )
-        )
-        assert store.read(lambda tx: tx.timer("policy", "a")) is None
-        assert store.read(lambda tx: tx.timer("silence", "a")).due_at == LATER
-        assert store.read(lambda tx: tx.timer("incident", "a")) is not None
 
     def test_no_timer_is_leased_twice_by_many(self, store):
         store.write(lambda tx: [tx.set_timer("incident", f"{n}", NOW) for n in range(100)])

@@ -133,9 +133,10 @@ class Stage:
         return self.start + self.stepped + since_start
 
     def step_clock(self, by: int) -> None:
-        """Sets the clock forwards or backwards, as a faulty time server does."""
+        """Sets the clock forwards or backwards, as a faulty time server does; the engine's watch sees it at once."""
         self.clock.move_to(self.clock.now() + by)
         self.stepped += by
+        self._inner.write(lambda tx: tx.wake_streams("incident", self.clock.now()))
 
     def next_due(self) -> int | None:
         """When the engine has something to do, counted from the start, or None."""

@@ -84,8 +84,7 @@ def administer(
         )  # fmt: skip
         answer = HANDLERS[type(change)](desk, change)
         if desk.touched & set(RECORD_TYPES):
-            for row in tx.streams("incident", open=True, limit=10_000):
-                tx.set_timer("incident", row.stream.id, desk.now)
+            tx.wake_streams("incident", desk.now)
         if idempotency_key:
             kept = {key: value for key, value in answer.items() if key not in ("secret", "url")}
             tx.remember(principal.id, idempotency_key, digest, encode(kept), desk.now)

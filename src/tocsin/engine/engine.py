@@ -194,8 +194,7 @@ class Engine:
         def work(tx: Transaction) -> None:
             for record in rows:
                 tx.put_record(record)
-            for row in tx.streams("incident", open=True, limit=10_000):
-                tx.set_timer("incident", row.stream.id, now)
+            tx.wake_streams("incident", now)
 
         self.store.write(work)
 

@@ -213,6 +213,8 @@ class Watch:
         log.warning("the clock was set", by_seconds=step // SECOND, now=to_iso(now))
         steps = [ClockStep(now, step, self.process), *clock_steps(tx)][:KEPT_STEPS]
         tx.put_meta("clock_steps", encode(steps))
+        # who holds a turn, and until when, is another answer at another time
+        tx.wake_streams("incident", now)
 
     def _step_while_away(self, tx: Transaction, rows: list[Alive], now: Instant, steady: Instant) -> None:
         """Between two processes on one machine that was not restarted the counter tells a set clock from a long pause."""

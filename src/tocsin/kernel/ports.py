@@ -320,8 +320,11 @@ class Transaction(Reader, Protocol):
         """Writes the one timer row of (kind, key), or removes it where ``due_at`` is None. Clears a lease."""
         ...
 
-    def set_timers(self, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
-        """:meth:`set_timer` for many (kind, key, due_at) of different keys, in one go."""
+    def wake_streams(self, kind: str, at: Instant) -> None:
+        """Every open stream of a kind has a timer due at ``at`` or before. Clears leases.
+
+        For what changes under all of them: people and schedules, or the clock itself.
+        """
         ...
 
     def lease_timers(
@@ -332,10 +335,6 @@ class Transaction(Reader, Protocol):
 
     def complete_timer(self, kind: str, key: str, token: str, next_due: Instant | None) -> bool:
         """Re-arms or removes a leased timer; False where the token no longer holds it."""
-        ...
-
-    def complete_timers(self, token: str, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
-        """:meth:`complete_timer` for many (kind, key, next_due) in one go; those that ``token`` no longer holds are left."""
         ...
 
     def put_outbox(self, rows: Sequence[OutboxRow]) -> None:

@@ -26,6 +26,12 @@ _NEXT_TIMER = sql(
     f" FROM timers WHERE lease_until > 0) AS either WHERE {NOT_HELD}"
 )
 _SET_TIMER = upsert("timers", _TIMER_COLUMNS, ["kind", "key"])
+_WAKE = sql(
+    "INSERT INTO timers (kind, key, due_at, lease_until, lease_token)"
+    " SELECT kind, id, :at, 0, '' FROM streams WHERE kind = :kind AND open ORDER BY id"
+    " ON CONFLICT (kind, key) DO UPDATE SET lease_until = 0, lease_token = '',"
+    " due_at = CASE WHEN timers.due_at < excluded.due_at THEN timers.due_at ELSE excluded.due_at END"
+)
 _DROP_TIMER = sql("DELETE FROM timers WHERE kind = :kind AND key = :key")
 _LEASE_TIMERS = (
     "WITH due AS MATERIALIZED (SELECT kind, key FROM timers"
@@ -170,20 +176,9 @@ class TimerWriting(TimerReading):
             params = {"kind": kind, "key": key, "due_at": due_at, "lease_until": 0, "lease_token": ""}
             self.session.run(_SET_TIMER, params)
 
-    def set_timers(self, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
+    def wake_streams(self, kind: str, at: Instant) -> None:
         self.session.due = True
-        for kind, key, _ in timers:
-            check_key("the timer", kind, key)
-        dropped = [{"kind": kind, "key": key} for kind, key, due in timers if due is None]
-        armed = [
-            {"kind": kind, "key": key, "due_at": due, "lease_until": 0, "lease_token": ""}
-            for kind, key, due in timers
-            if due is not None
-        ]
-        if dropped:
-            self.session.many(_DROP_TIMER, dropped)
-        if armed:
-            self.session.many(_SET_TIMER, armed)
+        self.session.run(_WAKE, {"kind": kind, "at": at})
 
     def lease_timers(
         self, now: Instant, lease_until: Instant, token: str, limit: int, kinds: Sequence[str] | None = None
@@ -201,19 +196,6 @@ class TimerWriting(TimerReading):
         if next_due is None:
             return self.session.run(_FINISH_TIMER, params) > 0
         return self.session.run(_REARM_TIMER, {**params, "due_at": next_due}) > 0
-
-    def complete_timers(self, token: str, timers: Sequence[tuple[str, str, Instant | None]]) -> None:
-        self.session.due = True
-        finished = [{"kind": kind, "key": key, "token": token} for kind, key, due in timers if due is None]
-        armed = [
-            {"kind": k, "key": key, "token": token, "due_at": due}
-            for k, key, due in timers
-            if due is not None
-        ]
-        if finished:
-            self.session.many(_FINISH_TIMER, finished)
-        if armed:
-            self.session.many(_REARM_TIMER, armed)
 
     def put_outbox(self, rows: Sequence[OutboxRow]) -> None:
         self.session.due = True
