@@ -1,7 +1,7 @@
 # Every target sets up what it needs; `make` alone lists them.
 VENV := .venv
 PY := $(VENV)/bin/python
-JOBS ?= 2
+JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 SEEDS ?= 1000
 SCENARIO ?=
 QUICK := not slow and not real and not browser and not soak

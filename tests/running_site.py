@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -14,13 +15,18 @@ import httpx2
 import msgspec
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 
 from tocsin.app import DEMO_KEY, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
 from tocsin.drill.rooms import DrillRooms
+from tocsin.identity import passwords
 from tocsin.incidents.organisation import record_of
 from tocsin.settings import Settings
 from tocsin.web.protocol import BoundedProtocol
 from tocsin.web.server import build_app
+
+TLS = ssl.create_default_context()
+"""shared: a client that makes its own reads all authorities of the machine first"""
 
 
 class Site:
@@ -32,7 +38,7 @@ class Site:
 
     def api(self, method: str, path: str, **more) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
-        return httpx2.request(method, self.url + path, headers=headers, timeout=10, **more)
+        return httpx2.request(method, self.url + path, headers=headers, timeout=10, verify=TLS, **more)
 
     def alert(
         self, summary: str, key: str, action: str = "trigger", component: str = "payments"
@@ -44,7 +50,7 @@ class Site:
             "severity": "critical",
             "component": component,
         }
-        return httpx2.post(self.url + "/v2/enqueue", json=event, timeout=10)
+        return httpx2.post(self.url + "/v2/enqueue", json=event, timeout=10, verify=TLS)
 
     def wait_for(self, what, seconds: float = 10):
         """Polls until ``what()`` is true and answers it: deliveries happen on threads of their own."""
@@ -67,9 +73,20 @@ class Site:
         self.tocsin.engine.put_records([row])
 
     def signed_in(self) -> tuple[httpx2.Client, str]:
-        client = httpx2.Client(base_url=self.url, follow_redirects=True, timeout=10)
+        client = httpx2.Client(base_url=self.url, follow_redirects=True, timeout=10, verify=TLS)
         page = client.post("/sign-in", data={"login": self.login, "password": self.password})
         return client, re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
+
+
+@contextlib.contextmanager
+def cheap_passwords() -> Iterator[None]:
+    """Passwords hashed with little work and memory: what a real hash costs is none of these tests' business."""
+    real = passwords._hasher
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    try:
+        yield
+    finally:
+        passwords._hasher = real
 
 
 @contextlib.contextmanager
@@ -77,7 +94,8 @@ def running(folder: Path, demo: bool = True) -> Iterator[Site]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    tocsin = build(Settings(data=str(folder), port=port, demo=demo))
+    with cheap_passwords():
+        tocsin = build(Settings(data=str(folder), port=port, demo=demo))
     server = uvicorn.Server(
         uvicorn.Config(
             build_app(

@@ -23,7 +23,7 @@ from tocsin.store.transaction import SqlTransaction
 
 SEEDS = 200
 CHUNK = 10
-QUICK = 30
+QUICK = 20
 """the seeds that are looked at while one works; the others run with everything"""
 
 
@@ -76,6 +76,7 @@ def test_a_timer_that_is_not_written_is_seen(monkeypatch):
     assert "timer" in first_broken()
 
 
+@pytest.mark.slow
 def test_an_action_item_whose_promise_is_forgotten_is_seen(monkeypatch):
     monkeypatch.setattr(acting.ActionBook, "owed", lambda self: [])
     assert "what owes something has a timer: ACT-1" in first_broken(30)

@@ -6,6 +6,7 @@ import re
 
 import httpx2
 
+from running_site import TLS
 from tocsin.identity.tokens import make_token
 from tocsin.kernel.codec import encode
 from tocsin.kernel.ports import RecordRow
@@ -20,7 +21,11 @@ class Visitor:
         secret, session = site.tocsin.store.write(lambda tx: new_session(site.tocsin.engine, tx, person))
         self.session = session
         self.client = httpx2.Client(
-            base_url=site.url, cookies={COOKIE: secret}, timeout=20, headers={"accept": "text/html"}
+            verify=TLS,
+            base_url=site.url,
+            cookies={COOKIE: secret},
+            timeout=20,
+            headers={"accept": "text/html"},
         )
 
     def get(self, path: str) -> httpx2.Response:
@@ -42,7 +47,7 @@ def asks(site, person: str, *scopes: str):
 
     def call(method: str, path: str, **more) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {secret}", **more.pop("headers", {})}
-        return httpx2.request(method, site.url + path, headers=headers, timeout=20, **more)
+        return httpx2.request(method, site.url + path, headers=headers, timeout=20, verify=TLS, **more)
 
     return call
 

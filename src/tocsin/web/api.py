@@ -42,8 +42,7 @@ def add_api(app: FastAPI, web: Web) -> None:
     """Adds the addresses under /api/v1, and the document that describes them."""
     api = Api(web)
     app.router.routes.extend(api.routes())
-    described = document(app.title, app.version)
-    app.openapi = lambda: described  # type: ignore[method-assign]
+    app.openapi = lambda: document(app.title, app.version)  # type: ignore[method-assign]
 
 
 class Api:

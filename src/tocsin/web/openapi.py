@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -57,8 +58,9 @@ Times are RFC 3339. Errors are problem documents (RFC 9457) with a sentence for 
 is shown once (tokens, keys, links) is not repeated."""
 
 
+@lru_cache(maxsize=1)
 def document(title: str, version: str) -> dict[str, Any]:
-    """The whole document as plain data."""
+    """The whole document as plain data, made once for a process."""
     kinds: list[type] = [Incident, v.Problem, v.Done, v.TestResult, g.PreviewView, g.Applied]
     kinds += [one.answer for one in READS] + [one.answer for one in WRITES] + [one.change for one in WRITES]
     kinds += [*COMMANDS.values(), Test, Preview, Apply]
