@@ -72,6 +72,18 @@ class FactContract:
             store.write(careless)
         assert store.read(lambda tx: tx.meta("half")) is None
 
+    def test_what_changed_since_a_fact_is_told_as_long_as_that_fact_is_there(self, store):
+        assert store.read(lambda tx: tx.last_fact()) == (0, b"")
+        store.write(append)
+        position, hash = store.read(lambda tx: tx.last_fact())
+        assert store.read(lambda tx: tx.fact_hash(position)) == hash
+        assert store.read(lambda tx: tx.fact_hash(position + 1)) is None
+        assert store.read(lambda tx: tx.changed_streams("incident", position, 9)) == []
+        other = another_stream()
+        store.write(lambda tx: [append(tx, 2, other), append(tx), append(tx, 1, Stream("action", "a"))])
+        assert store.read(lambda tx: tx.changed_streams("incident", position, 9)) == [other.id, INCIDENT.id]
+        assert store.read(lambda tx: tx.changed_streams("incident", position, 3)) is None
+
     def test_whoever_follows_the_positions_misses_no_fact(self, store):
         seen, position, finished = [], 0, threading.Event()
 

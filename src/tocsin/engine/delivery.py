@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from tocsin.catalogue.services import Service
+from tocsin.engine.waiting import Order, Seen, Unanswered, Waiting
 from tocsin.engine.work import read_incident
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import OWED, Incident
@@ -26,10 +28,9 @@ from tocsin.notify import texts
 
 LINK_LIFE = 400 * DAY
 """upper bound of a link's record; whether it still serves is decided by its incidents"""
-LOOKED_THROUGH = 200
-"""open incidents, the newest first, that are looked through for pages nobody answered, beside those of the last page"""
 ACTIONS = {"acknowledged": "acknowledge", "ended": "resolve"}
 """what a notice of that kind means to a receiver that keeps a state of its own"""
+NEVER = 2**62
 LISTED = 50
 """what a page lists beside the incidents that it is sent for, the most severe; the others are listed once these are taken"""
 
@@ -87,14 +88,13 @@ def link_lookup(token: str) -> str:
 
 def compose(
     tx: Transaction, rows: list[OutboxRow], directory: Directory, now: Instant, *, secret: bytes, public_url: str, token: str,
-    soon: Instant, seen: Seen | None = None,
+    soon: Instant, seen: Seen, unanswered: Unanswered,
 ) -> Composed:  # fmt: skip
     """Messages for leased rows; what is moot is withdrawn here.
 
-    A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity. ``seen``:
-    incidents as they were read for earlier messages.
+    A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity.
     """
-    composer = Composer(tx, directory, now, secret, public_url, soon, Seen() if seen is None else seen)
+    composer = Composer(tx, directory, now, secret, public_url, soon, seen, unanswered)
     done = Composed()
     together: dict[tuple[str, ...], list[OutboxRow]] = {}
     for row in rows:
@@ -125,50 +125,17 @@ def _compose_group(composer: Composer, group: list[OutboxRow], done: Composed) -
             _compose_group(composer, [row], done)
 
 
-WORTH_KEEPING = 32 * 1024
-"""bytes of the stored view of an incident that is kept read: one of thousands of alerts takes much memory and is rare"""
-
-
-class Seen:
-    """Incidents as they were read, by the version they had: a storm's pages list the same ones again and again.
-
-    They are looked at and never changed. Used inside transactions alone, so by one thread at a time of one process.
-    """
-
-    def __init__(self, most: int = 1_000) -> None:
-        self._most = most
-        self._known: dict[str, tuple[int, Incident]] = {}
-        self.left: set[tuple[str, str]] = set()
-        """(incident, person) of pages that were on their way once: that stays true"""
-
-    def known(self, id: str, version: int) -> Incident | None:
-        """The incident where it was read at this version."""
-        known = self._known.get(id)
-        return known[1] if known is not None and known[0] == version else None
-
-    def read(self, reader: Reader, row: StreamRow) -> Incident:
-        """The incident of a row; raises where it cannot be read."""
-        if (known := self.known(row.stream.id, row.version)) is not None:
-            return known
-        incident = read_incident(reader, row)
-        if len(self._known) >= self._most:
-            self._known.clear()
-            self.left.clear()
-        if len(row.snapshot) <= WORTH_KEEPING:
-            self._known[row.stream.id] = (row.version, incident)
-        return incident
-
-
 class Composer:
     """Reads each incident once for all the messages of a step."""
 
     def __init__(
-        self, tx: Transaction, directory: Directory, now: Instant, secret: bytes, public_url: str, soon: Instant, seen: Seen
+        self, tx: Transaction, directory: Directory, now: Instant, secret: bytes, public_url: str, soon: Instant, seen: Seen,
+        unanswered: Unanswered,
     ) -> None:  # fmt: skip
         self.tx, self.directory, self.now, self.seen = tx, directory, now, seen
         self.secret, self.public_url, self.soon = secret, public_url, soon
         self._loaded: dict[str, Incident | None] = {}
-        self._open: list[Incident] | None = None
+        self._unanswered, self._followed = unanswered, False
 
     def incident(self, id: str) -> Incident | None:
         """An incident, or None where there is none; raises where it cannot be read."""
@@ -243,24 +210,27 @@ class Composer:
         """Lists all that its person has not acknowledged; the link serves exactly that."""
         person = main.recipient
         ids = {row.id for row in pages}
-        listed = {one.id: one for row, _, one in told if row.id in ids}
-        drill = next(iter(listed.values())).drill
-        others = [one for one in self.unanswered(person) if one.drill == drill and one.id not in listed]
-        listed |= {one.id: one for one in sorted(others, key=_worst_first)[:LISTED]}
-        incidents = sorted(listed.values(), key=_worst_first)
+        own = {one.id: one for row, _, one in told if row.id in ids}
+        drill = next(iter(own.values())).drill
+        listed = [
+            ((one.severity, one.opened_at, one.number, id), self.context(one)) for id, one in own.items()
+        ]
+        listed += islice(self.unanswered(person, drill, own), LISTED)
+        listed.sort(key=lambda one: one[0])
+        incidents = [order[3] for order, _ in listed]
+        contexts = [context for _, context in listed]
         also = [self._as_notice(body, one) for row, body, one in told if row.id not in ids]
-        mark = f"{main.id}-{_digest(one.id for one in incidents)}"
+        mark = f"{main.id}-{_digest(incidents)}"
         token = link_token(self.secret, mark)
-        contexts = [self.context(one) for one in incidents]
         ack_url = f"{self.public_url}/a/{token}"
         words = texts.page(contexts, zone=self._zone(person), ack_url=ack_url, also=also)
-        link = Link(person, [one.id for one in incidents], self.now)
+        link = Link(person, incidents, self.now)
         self.tx.put_record(
             RecordRow("link", mark, link_lookup(token), encode(link), self.now, self.now + LINK_LIFE)
         )
         self.tx.put_meta(listed_key(person), encode(link.incidents))
         urgency = min(row.urgency for row, _, _ in told)
-        return self._message(main, words, "page", urgency, contexts, "", incidents[0].id, ack_url)
+        return self._message(main, words, "page", urgency, contexts, "", incidents[0], ack_url)
 
     def _notice(
         self, main: OutboxRow, told: list[tuple[OutboxRow, dict[str, Any], Incident]]
@@ -307,41 +277,50 @@ class Composer:
             main.id, "trigger", data,
         )  # fmt: skip
 
-    def unanswered(self, person: str) -> list[Incident]:
-        """Open incidents with an escalation that runs and has paged the person. One that cannot be read is left out."""
-        recent = self._all_open()
+    def unanswered(
+        self, person: str, drill: bool, besides: Container[str]
+    ) -> Iterator[tuple[Order, texts.PageContext]]:
+        """Open incidents, the worst first, with an escalation that runs and has paged the person. One that cannot be read is
+        left out.
+        """
+        waiting = self._unanswered
+        if not self._followed:
+            waiting.follow(self.tx, self._readable)
+            self._followed = True
         body = self.tx.meta(listed_key(person))
-        before = {id: one for id in (decode(body, list[str]) if body else []) if (one := self._readable(id))}
-        found = {one.id: one for one in (*before.values(), *recent) if waits_for(one, person)}
-        return [one for one in found.values() if one.id in before or self._has_left(one, person)]
+        before = frozenset(decode(body, list[str]) if body else ())
+        for id in before:
+            if waiting.known(id) is None:
+                waiting.look(self.tx, id, self._readable)
+        for one in waiting.of(person):
+            if one.drill != drill or one.id in besides or not (one.id in before or self._leaves(one, person)):
+                continue
+            if (context := self._said_of(one)) is not None:
+                yield one.order, context
 
-    def _has_left(self, incident: Incident, person: str) -> bool:
+    def _leaves(self, waiting: Waiting, person: str) -> bool:
         """Whether a page for it went to the person, or goes soon."""
-        if (incident.id, person) in self.seen.left:
-            return True
-        rows = [
-            row for row in self.tx.outbox_of(f"incident/{incident.id}") if row.recipient == person and row.effect == "page"
-        ]  # fmt: skip
-        if any(row.state != "waiting" for row in rows):
-            self.seen.left.add((incident.id, person))
-            return True
-        return any(row.not_before <= self.soon for row in rows)
+        if person not in waiting.left:
+            moments = [
+                0 if row.state != "waiting" else row.not_before
+                for row in self.tx.outbox_of(f"incident/{waiting.id}")
+                if row.recipient == person and row.effect == "page"
+            ]
+            waiting.left[person] = min(moments, default=NEVER)
+        return waiting.left[person] <= self.soon
 
-    def _all_open(self) -> list[Incident]:
-        if self._open is None:
-            versions = self.tx.open_versions("incident", LOOKED_THROUGH)
-            self._open = [one for id, version in versions if (one := self._as_of(id, version)) is not None]
-        return self._open
+    def _said_of(self, waiting: Waiting) -> texts.PageContext | None:
+        if waiting.about is None or waiting.about[0] is not self.directory:
+            row = self.tx.stream(Stream("incident", waiting.id))
+            incident = self._readable(row) if row is not None else None
+            if incident is None:
+                return None
+            waiting.about = (self.directory, self.context(incident))
+        return waiting.about[1]
 
-    def _as_of(self, id: str, version: int) -> Incident | None:
-        """An incident whose version is known already: one that was read before is not read again."""
-        if id not in self._loaded and (known := self.seen.known(id, version)) is not None:
-            self._loaded[id] = known
-        return self._readable(id)
-
-    def _readable(self, id: str) -> Incident | None:
+    def _readable(self, row: StreamRow) -> Incident | None:
         try:
-            return self.incident(id)
+            return self.seen.read(self.tx, row)
         except Exception:  # noqa: BLE001  # its own timer says what is wrong with it
             return None
 
@@ -351,17 +330,6 @@ class Composer:
 
     def context(self, incident: Incident) -> texts.PageContext:
         return context_of(incident, self.directory, self.public_url, self.now)
-
-
-def _worst_first(incident: Incident) -> tuple[str, Instant, int]:
-    return incident.severity, incident.opened_at, incident.number
-
-
-def waits_for(incident: Incident, person: str) -> bool:
-    """Whether an escalation that runs has paged the person: what they have not acknowledged."""
-    return incident.open and any(
-        run.state == "running" and person in run.paged for run in incident.runs.values()
-    )
 
 
 def readable(reader: Reader, row: StreamRow) -> Incident | None:

@@ -32,6 +32,7 @@ from tocsin.engine.kinds import KINDS
 from tocsin.engine.receiving import Integration, Outcome
 from tocsin.engine.sending import AtOnce, Deliveries, Sending
 from tocsin.engine.ticking import tick
+from tocsin.engine.waiting import Seen
 from tocsin.engine.work import Work, find_row, no_incident, read_incident
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
@@ -96,6 +97,8 @@ class Engine:
         self.reply_key = reply_key(secret)
         """the key in the address under which providers send answers"""
         self.deliveries: Deliveries = deliveries or AtOnce()
+        self.seen = Seen()
+        """incidents as they were last read or written"""
         self._sending = Sending(self)
         self._directory: tuple[int, Directory] = (-1, Directory())
         self._rules: tuple[int, receiving.Rules] = (-1, receiving.Rules())
@@ -249,7 +252,7 @@ class Engine:
         now = self.clock.now()
         return Work(
             tx, now=now, actor=actor, command_id=command_id, directory=self.directory(tx),
-            policy_of=self.policy_of, randomness=self.randomness, kinds=KINDS,
+            policy_of=self.policy_of, randomness=self.randomness, kinds=KINDS, keep=self.seen.keep,
         )  # fmt: skip
 
     def execute(

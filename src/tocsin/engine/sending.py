@@ -13,6 +13,7 @@ import structlog
 
 from tocsin.catalogue.people import INTERRUPTING_KINDS
 from tocsin.engine import delivery
+from tocsin.engine.waiting import Unanswered
 from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
 from tocsin.kernel.clock import MINUTE, SECOND, Instant
@@ -87,7 +88,7 @@ class Sending:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._seen = delivery.Seen()
+        self._unanswered = Unanswered()
 
     def step(self, limit: int) -> int:
         """Sends what is due, and answers how many rows were looked at."""
@@ -126,7 +127,7 @@ class Sending:
         ready = [row for row in rows if not self._held_back(tx, row, lease, now, every)]
         composed = delivery.compose(
             tx, ready, self.engine.directory(tx), now, secret=self.engine.secret, public_url=self.engine.public_url, token=lease,
-            soon=now + every, seen=self._seen,
+            soon=now + every, seen=self.engine.seen, unanswered=self._unanswered,
         )  # fmt: skip
         for row, error in composed.faults:
             tx.retry_outbox(row.id, lease, now + SET_ASIDE, f"{type(error).__name__}: {error}"[:500])

@@ -77,11 +77,11 @@ class Work:
     def __init__(
         self, tx: Transaction, *, now: Instant, actor: Actor, command_id: str, directory: Directory,
         policy_of: Callable[[Reader, str], tuple[Policy, str]], randomness: Randomness,
-        kinds: Mapping[type[Any], Kind],
+        kinds: Mapping[type[Any], Kind], keep: Callable[[bytes, Incident, int], None] | None = None,
     ) -> None:  # fmt: skip
         self.tx, self.now, self.actor, self._command_id = tx, now, actor, command_id
         self.directory, self.randomness = directory, randomness
-        self._policy_of, self._kinds = policy_of, kinds
+        self._policy_of, self._kinds, self._keep = policy_of, kinds, keep
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
 
@@ -260,12 +260,15 @@ class Work:
             command_id=self.command_id, now=self.now, ids=pending.ids,
         )  # fmt: skip
         self.tx.append(facts)
+        snapshot = encode(state)
         self.tx.put_stream(
             StreamRow(
-                stream=stream, version=facts[-1].version, head=facts[-1].hash, fold=kind.fold_version, snapshot=encode(state),
+                stream=stream, version=facts[-1].version, head=facts[-1].hash, fold=kind.fold_version, snapshot=snapshot,
                 restricted=state.restricted, updated_at=self.now, **kind.row(state),
             )
         )  # fmt: skip
+        if self._keep is not None and isinstance(state, Incident):
+            self._keep(facts[-1].hash, state, len(snapshot))
         moves = any(draft.type != f.Delivery.type for draft in pending.drafts)
         pending.version, pending.head, pending.drafts, pending.ids = facts[-1].version, facts[-1].hash, [], []
         if moves:  # that a message left makes nothing due, and there are many such facts

@@ -10,6 +10,7 @@ from typing import Protocol
 from tocsin.kernel.clock import MILLISECOND, Instant
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _URLSAFE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -43,7 +44,7 @@ class SeededRandomness:
 def ulid(randomness: Randomness, now: Instant) -> str:
     """A ULID (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits, 26 Crockford base 32 letters."""
     value = ((now // MILLISECOND) & ((1 << 48) - 1)) << 80 | randomness.bits(80)
-    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def token(randomness: Randomness, bits: int = 192) -> str:

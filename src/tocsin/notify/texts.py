@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -88,6 +89,7 @@ class Words(msgspec.Struct):
     html: str = ""
 
 
+@lru_cache(maxsize=1024)
 def when(instant: Instant, zone: str) -> str:
     """``03:12 CET (02:12 UTC)``; UTC alone where the zone is UTC, or where nobody knows it."""
     local, utc = to_datetime(instant, _zone(zone)), to_datetime(instant)

@@ -31,9 +31,10 @@ _COLUMNS = ["kind", "id", *_LIST]
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM streams"
 _STREAM = sql(f"{_SELECT} WHERE kind = :kind AND id = :id")
 _BY_NUMBER = sql(f"{_SELECT} WHERE series = :series AND number = :number AND number > 0")
-_OPEN_VERSIONS = sql(
-    "SELECT id, version FROM streams WHERE kind = :kind AND open ORDER BY opened_at DESC, id DESC LIMIT :limit"
-)
+_LAST_FACT = sql("SELECT position, hash FROM facts ORDER BY position DESC LIMIT 1")
+_HASH = sql("SELECT hash FROM facts WHERE position = :position")
+# every fact after a position, told apart here: asked for one kind, the planner walks through all facts of it
+_CHANGED = sql("SELECT kind, stream FROM facts WHERE position > :after ORDER BY position LIMIT :limit")
 _HEADS = sql("SELECT kind, id, version, head FROM streams")
 _HEADS_OF = sql("SELECT kind, id, version, head FROM streams WHERE kind = :kind")
 _PUT = upsert("streams", [*_COLUMNS, "words"], ["kind", "id"])
@@ -115,8 +116,17 @@ class FactReading:
         text = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY opened_at DESC, id DESC LIMIT :limit"
         return [_stream_row(row) for row in self.session.rows(sql(text), params)]
 
-    def open_versions(self, kind: str, limit: int) -> list[tuple[str, int]]:
-        return [(row[0], row[1]) for row in self.session.rows(_OPEN_VERSIONS, {"kind": kind, "limit": limit})]
+    def last_fact(self) -> tuple[int, bytes]:
+        row = self.session.row(_LAST_FACT)
+        return (row[0], bytes(row[1])) if row else (0, b"")
+
+    def fact_hash(self, position: int) -> bytes | None:
+        row = self.session.row(_HASH, {"position": position})
+        return bytes(row[0]) if row else None
+
+    def changed_streams(self, kind: str, after: int, limit: int) -> list[str] | None:
+        rows = self.session.rows(_CHANGED, {"after": after, "limit": limit + 1})
+        return None if len(rows) > limit else list(dict.fromkeys(row[1] for row in rows if row[0] == kind))
 
     def heads(self, kind: str | None = None) -> dict[str, tuple[int, bytes]]:
         rows = self.session.rows(_HEADS) if kind is None else self.session.rows(_HEADS_OF, {"kind": kind})

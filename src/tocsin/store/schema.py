@@ -199,8 +199,8 @@ outbox = sa.Table(
 )
 _pending = sa.and_(outbox.c.finished_at == 0, outbox.c.state.in_(("waiting", "leased", "held")))
 sa.Index(
-    "outbox_pending",
-    outbox.c.urgency,
+    "outbox_due",
+    outbox.c.lease_until,
     outbox.c.not_before,
     sqlite_where=_pending,
     postgresql_where=_pending,

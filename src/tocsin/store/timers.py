@@ -12,7 +12,7 @@ import msgspec
 
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.ports import OutboxRow, TimerRow
-from tocsin.store.sql import Row, Session, check_key, sql, upsert
+from tocsin.store.sql import Row, Session, Statement, check_key, sql, upsert
 
 NOT_HELD = "NOT EXISTS (SELECT 1 FROM meta WHERE name = 'held')"
 
@@ -52,9 +52,12 @@ _COLUMNS = list(OutboxRow.__struct_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM outbox"
 # repeats the condition of the partial index word for word: only so do the planners use it
 _PENDING = "finished_at = 0 AND state IN ('waiting', 'leased', 'held')"
+_LEASABLE = f"FROM outbox WHERE {_PENDING} AND state <> 'held'"
 _NEXT_OUTBOX = sql(
-    "SELECT min(CASE WHEN lease_until > not_before THEN lease_until ELSE not_before END) FROM outbox"
-    f" WHERE {_PENDING} AND state <> 'held' AND {NOT_HELD}"
+    "SELECT min(at) FROM ("
+    f" SELECT (SELECT not_before {_LEASABLE} AND lease_until = 0 ORDER BY not_before LIMIT 1) AS at UNION ALL"
+    " SELECT min(CASE WHEN lease_until > not_before THEN lease_until ELSE not_before END) AS at"
+    f" {_LEASABLE} AND lease_until > 0) AS either WHERE {NOT_HELD}"
 )
 _OF_SCOPE = sql(f"{_SELECT} WHERE scope = :scope ORDER BY created_at, id")
 _OUTBOX_ROW = sql(f"{_SELECT} WHERE id = :id")
@@ -71,15 +74,33 @@ _PUT = sql(
     f" VALUES ({', '.join(':' + name for name in _COLUMNS)}, :not_before)"
     " ON CONFLICT (key) DO NOTHING"
 )
-_LEASE_OUTBOX = (
-    "WITH due AS MATERIALIZED (SELECT id FROM outbox"
-    f" WHERE {_PENDING} AND state <> 'held' AND not_before <= :now AND lease_until <= :now"
-    "{channels} AND " + NOT_HELD + " ORDER BY urgency, not_before, id LIMIT :limit {skip_locked}) "
+_DUE_OF_FREE = f"{_LEASABLE} AND lease_until = 0 AND not_before <= :now{{channels}} AND {NOT_HELD}"
+_DUE_OF_LEASED = f"{_LEASABLE} AND lease_until > 0 AND lease_until <= :now AND not_before <= :now{{channels}} AND {NOT_HELD}"
+_LEASE = (
     "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token FROM due"
     " WHERE outbox.id = due.id RETURNING " + ", ".join(f"outbox.{name}" for name in _COLUMNS)
 )
-_LEASE_ALL = sql(_LEASE_OUTBOX.replace("{channels}", ""))
-_LEASE_SOME = sql(_LEASE_OUTBOX.replace("{channels}", " AND NOT (channel = ANY(:channels))"))
+
+
+def _lease(channels: str) -> Statement:
+    # told apart, each half is a seek in the index; PostgreSQL finds that by itself, and locks no rows of a union
+    halves = " UNION ALL ".join(
+        f"SELECT id, urgency, not_before {half.replace('{channels}', channels)}"
+        for half in (_DUE_OF_FREE, _DUE_OF_LEASED)
+    )
+    order = "ORDER BY urgency, not_before, id LIMIT :limit"
+    either = (
+        f"SELECT id {_LEASABLE} AND (lease_until = 0 OR lease_until <= :now) AND not_before <= :now{channels} AND {NOT_HELD}"
+        f" {order} {{skip_locked}}"
+    )
+    return sql(
+        f"WITH due AS MATERIALIZED (SELECT id FROM ({halves}) AS either {order}) {_LEASE}",
+        f"WITH due AS MATERIALIZED ({either}) {_LEASE}",
+    )
+
+
+_LEASE_ALL = _lease("")
+_LEASE_SOME = _lease(" AND NOT (channel = ANY(:channels))")
 _HELD_BY = "WHERE id = :id AND state = 'leased' AND lease_token = :token"
 _COMPLETE = sql(
     "UPDATE outbox SET state = :state, finished_at = :now, last_error = :error, lease_until = 0,"
