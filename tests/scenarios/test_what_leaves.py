@@ -5,6 +5,7 @@ import pytest
 from broken import Broken, written_by_a_newer_version
 from test_what_happens_to_people import World
 
+from tocsin.alerts.shape import Alert
 from tocsin.catalogue.people import Contact
 from tocsin.engine import commands as c
 from tocsin.engine import overview
@@ -369,3 +370,66 @@ def test_lists_show_what_can_be_read_and_the_banner_says_what_cannot(world):
     overview.owed_by(world.engine, person_principal("farid", "responder"))
     assert "authentication" in overview.health(world.engine, anna)
     assert any("INC-1" in one for one in overview.banner(world.engine))
+
+
+# what leaves with the commit that made it due
+
+
+class Beside:
+    """Deliveries that run beside whoever hands them out; here when they are told to."""
+
+    def __init__(self):
+        self.jobs, self.free = [], True
+
+    def room(self, channel):
+        return 9
+
+    def idle(self):
+        return self.free
+
+    def hand_out(self, channel, job):
+        self.jobs.append(job)
+
+    def of(self, world):
+        """What was handed out by now: the thread that commits has nothing left to do."""
+        world.store.write(lambda tx: None)
+        return self.jobs
+
+
+@pytest.mark.semantics(12)
+def test_a_page_leaves_with_the_commit_of_its_alert_and_does_not_wait_for_the_next_step(world):
+    world.engine.deliveries = beside = Beside()
+    world.alert()
+    for job in beside.of(world):
+        job()
+    assert [one.kind for one in world.pages("chiara")] == ["page"]
+    assert world.store.read(lambda r: r.outbox(state="leased")) == []
+    sent = len(world.phone.messages)
+    world.step()
+    assert len(world.phone.messages) == sent, "and once only"
+
+
+def test_while_others_are_on_their_way_what_falls_due_is_gathered_for_the_next_step(world):
+    world.engine.deliveries = beside = Beside()
+    beside.free = False
+    world.do("anna", c.Declare("slow", "P2", services=["payments"]))
+    world.do("anna", c.Declare("slower", "P2", services=["payments"]))
+    assert beside.of(world) == []
+    world.engine.step()
+    for job in beside.jobs:
+        job()
+    assert [one.title.partition(" and ")[2] for one in world.pages("chiara")] == ["1 more"]
+
+
+def test_nothing_leaves_of_what_was_not_committed(world):
+    world.engine.deliveries = beside = Beside()
+
+    def work(tx):
+        world.engine.take_in(
+            tx, world.integration, [Alert("trigger", "k", "down", "critical", service="payments")]
+        )
+        raise DeliveryFailed("the disk is full")
+
+    with pytest.raises(DeliveryFailed):
+        world.engine.submit(work).result()
+    assert beside.of(world) == [] and world.store.read(lambda r: r.outbox()) == []

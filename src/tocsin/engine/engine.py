@@ -30,7 +30,7 @@ from tocsin.engine import (
 from tocsin.engine.commands import Command
 from tocsin.engine.kinds import KINDS
 from tocsin.engine.receiving import Integration, Outcome
-from tocsin.engine.sending import AtOnce, Deliveries, Sending
+from tocsin.engine.sending import AtOnce, Deliveries, Load, Sending
 from tocsin.engine.ticking import tick
 from tocsin.engine.waiting import Seen
 from tocsin.engine.work import Work, find_row, no_incident, read_incident
@@ -259,9 +259,9 @@ class Engine:
         self, principal: Principal, command: Command, *, via: str = "api", idempotency_key: str = ""
     ) -> desk.Answer:
         """Takes a command; see :func:`tocsin.engine.desk.take` for what it raises."""
-        return self.store.write(
+        return self.submit(
             lambda tx: desk.take(self.work(tx, Actor(principal.id, via)), principal, command, idempotency_key)
-        )
+        ).result()
 
     def incident(self, principal: Principal, reference: str) -> Incident:
         """The state of an incident that the principal may see."""
@@ -334,7 +334,26 @@ class Engine:
         self, integration: Integration, alerts: Sequence[Alert], changes: Sequence[Change] = ()
     ) -> Future[list[Outcome]]:
         """Takes alerts and changes; the future is done once they are on disk."""
-        return self.store.submit(lambda tx: self.take_in(tx, integration, alerts, changes))
+        return self.submit(lambda tx: self.take_in(tx, integration, alerts, changes))
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """A unit of work whose messages leave as soon as it is committed, without waiting for the next step."""
+        loads: list[Load] = []
+
+        def whole(tx: Transaction) -> T:
+            loads.clear()  # a database may ask for the work to be done again
+            answer = work(tx)
+            if tx.due and (load := self._sending.at_once(tx)) is not None:
+                loads.append(load)
+            return answer
+
+        def committed(done: Future[T]) -> None:
+            if loads and not done.cancelled() and done.exception() is None:
+                self._sending.dispatch(loads[0])
+
+        future = self.store.submit(whole)
+        future.add_done_callback(committed)
+        return future
 
     def take_in(
         self,

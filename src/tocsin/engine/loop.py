@@ -51,6 +51,12 @@ class Loop:
         with self._lock:
             return self._workers + QUEUED - len(self._held.get(channel, ()))
 
+    def idle(self) -> bool:
+        """Whether a thread is free for what is handed out next; while not, what falls due is gathered."""
+        with self._lock:
+            busy = any(len(held) >= max(1, self._workers // 2) for held in self._held.values())
+        return self._thread.is_alive() and not self._stopping and not busy
+
     def hand_out(self, channel: str, job: Callable[[], object]) -> None:
         """Runs a delivery on the channel's threads and keeps hold of it."""
         with self._lock:

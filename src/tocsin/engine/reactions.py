@@ -606,12 +606,12 @@ def _paged_now(incident: Incident, person: str, now: Instant) -> bool:
 
 def after_delivery(work: Work, incident: Incident, body: f.Delivery, fact_id: str) -> None:
     """What failed for good, or is not taken, goes to the person's next channel at once; a notice as well as a page."""
+    if body.outcome not in ("failed", "gave_up", "delayed"):
+        return
     row = work.tx.outbox_row(body.message)
     person = work.directory.people.get(body.person)
-    if body.outcome not in ("failed", "gave_up", "delayed") or row is None or person is None:
-        return
-    if body.kind == "follow":
-        return  # it wakes nobody; whoever was paged there hears from Tocsin itself
+    if row is None or person is None or body.kind == "follow":
+        return  # what follows a page wakes nobody; whoever was paged there hears from Tocsin itself
     run = incident.runs.get(body.run)
     if body.kind == "page" and (not incident.open or run is None or run.state != "running"):
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
 
 from tocsin.catalogue.people import INTERRUPTING_KINDS
@@ -42,6 +43,8 @@ NOTICES_TOGETHER = MINUTE
 TEST_TRIED = MINUTE
 """a test is tried for so long: whoever asked for it looks on, and no page is late because an address was mistyped"""
 MANY = 1_000_000
+FEW = 20
+"""messages that a transaction takes along at once; what is more waits for the loop"""
 PAGED = b"!"
 
 
@@ -56,6 +59,10 @@ class Deliveries(Protocol):
         """Runs a delivery by ``channel``."""
         ...
 
+    def idle(self) -> bool:
+        """Whether deliveries run beside whoever hands them out, and few are under way."""
+        ...
+
 
 class AtOnce:
     """Delivers where it stands, one message after another: tests, drills and simulations."""
@@ -65,6 +72,9 @@ class AtOnce:
 
     def hand_out(self, channel: str, job: Callable[[], object]) -> None:
         job()
+
+    def idle(self) -> bool:
+        return False
 
 
 def paged_key(person: str, channel: str = "") -> str:
@@ -83,6 +93,15 @@ def told_key(person: str) -> str:
     return f"told/{person}"
 
 
+class Load(msgspec.Struct):
+    """What was leased in one transaction, ready to leave after its commit."""
+
+    looked_at: int
+    composed: delivery.Composed
+    lease: str
+    leased_at: Instant
+
+
 class Sending:
     """See the module; one for each engine."""
 
@@ -93,25 +112,36 @@ class Sending:
     def step(self, limit: int) -> int:
         """Sends what is due, and answers how many rows were looked at."""
         engine = self.engine
-        now = engine.clock.now()
         due = engine.store.read(lambda r: r.next_outbox())
-        if due is None or due > now:
+        if due is None or due > engine.clock.now():
             return 0
-        lease = token(engine.randomness)
+        load = engine.store.write(lambda tx: self.load(tx, limit))
+        self.dispatch(load)
+        return load.looked_at
+
+    def at_once(self, tx: Transaction) -> Load | None:
+        """What a transaction that made something due can take along, to be dispatched after its commit; None while others are
+        on their way: what waits for them travels together.
+        """
+        return self.load(tx, FEW) if self.engine.deliveries.idle() else None
+
+    def load(self, tx: Transaction, limit: int) -> Load:
+        """Leases what is due and composes it."""
+        engine = self.engine
+        lease, now = token(engine.randomness), engine.clock.now()
         full = [name for name in engine.channels if engine.deliveries.room(name) <= 0]
+        rows = tx.lease_outbox(now, now + LEASE, lease, limit, full)
+        return Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
 
-        def work(tx: Transaction) -> tuple[int, delivery.Composed]:
-            rows = tx.lease_outbox(now, now + LEASE, lease, limit, full)
-            return len(rows), self._compose(tx, rows, lease, now)
-
-        looked_at, composed = engine.store.write(work)
-        for row, error in composed.faults:
+    def dispatch(self, load: Load) -> None:
+        """Hands out what was composed, once that is committed."""
+        engine = self.engine
+        for row, error in load.composed.faults:
             engine.set_aside(f"message {row.id}", error, kind=row.effect, recipient=row.recipient)
-        for parcel in composed.parcels:
+        for parcel in load.composed.parcels:
             for row in parcel.rows:
                 engine.mended(f"message {row.id}")
-            self._hand_out(parcel, lease, now)
-        return looked_at
+            self._hand_out(parcel, load.lease, load.leased_at)
 
     def _hand_out(self, parcel: delivery.Parcel, lease: str, leased_at: Instant) -> None:
         self.engine.deliveries.hand_out(

@@ -202,7 +202,7 @@ class WaysIn:
                 )
             return outcomes
 
-        return self.engine.store.submit(work)
+        return self.engine.submit(work)
 
     def beat(self, admitted: Admitted, came: Came) -> Future[Overdue]:
         """Takes a heartbeat; answers when the next one is late."""

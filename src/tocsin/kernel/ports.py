@@ -324,6 +324,11 @@ class Transaction(Reader, Protocol):
         """Keeps a request; the oldest beyond ``keep`` of that integration may be dropped."""
         ...
 
+    @property
+    def due(self) -> bool:
+        """Whether this unit of work has written anything that may fall due."""
+        ...
+
     def set_timer(self, kind: str, key: str, due_at: Instant | None) -> None:
         """Writes the one timer row of (kind, key), or removes it where ``due_at`` is None. Clears a lease."""
         ...

@@ -188,6 +188,11 @@ class TimerReading:
 class TimerWriting(TimerReading):
     """Writing, leasing and finishing timers and outbox rows."""
 
+    @property
+    def due(self) -> bool:
+        """Whether this unit of work has written anything that may fall due."""
+        return self.session.due
+
     def set_timer(self, kind: str, key: str, due_at: Instant | None) -> None:
         self.session.due = True
         check_key("the timer", kind, key)
