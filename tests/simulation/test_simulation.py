@@ -10,7 +10,7 @@ from simulate import replay_command
 from structlog.testing import capture_logs
 
 from tocsin.drill.stage import Stage, scratch_folder
-from tocsin.engine import acting, reactions, redacting, ticking
+from tocsin.engine import acting, reactions, redacting, ticking, work
 from tocsin.engine import commands as c
 from tocsin.engine.commands import COMMANDS
 from tocsin.engine.delivery import Composer
@@ -44,6 +44,13 @@ def broken_among(seeds):
 )
 def test_every_invariant_holds_in_random_histories(first):
     assert broken_among(range(first, first + CHUNK)) == set()
+
+
+@pytest.mark.slow
+def test_they_hold_where_stored_views_lie_behind_their_facts(monkeypatch):
+    monkeypatch.setattr(work, "SMALL", 0)
+    monkeypatch.setattr(work, "BEHIND", 5)
+    assert broken_among(range(20)) == set()
 
 
 def test_every_command_is_played():

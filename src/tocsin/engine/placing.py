@@ -98,6 +98,8 @@ class Placing:
         self.budget = Budget()
         self._judged: dict[tuple[str, bytes], tuple[Proposal, Kind]] = {}
         self._unreadable: set[str] = set()
+        self._large: dict[str, Incident] = {}
+        """incidents of many alerts, without these"""
         self._open: set[str] = set()
 
     def place(self, alert: Alert, row: AlertRow, event: str, *, hold: bool = True) -> str:
@@ -305,9 +307,14 @@ class Placing:
         """:func:`readable`, said once in a batch."""
         if reference in self._unreadable:
             return None
+        if reference in self._large:
+            return self._large[reference]
         incident = readable(self.work, reference)
         if incident is None:
             self._unreadable.add(reference)
+        elif self.work.let_go(incident):
+            incident.alerts = {}  # nothing is decided by them, and they are what is large
+            self._large[reference] = incident
         return incident
 
     def _join(self, incident: Incident, arrival: Arrival, found: Found) -> str:

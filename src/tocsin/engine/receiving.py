@@ -117,6 +117,7 @@ class Batch:
             for row in self.touched.values():
                 if row.incident == target:
                     row.restricted = restricted
+            work.let_go(work.load(target))
         for target, gone in self.cleared.items():
             keys = [(row.integration, row.dedup_key) for row in gone if row.status != "firing"]
             if keys:
@@ -166,6 +167,7 @@ def clear(work: Work, target: str, keys: list[tuple[str, str]], how: str) -> Non
         work.record(
             incident, f.StatusChanged(incident.status, "resolved", "the test is over", by_person=False)
         )
+    work.let_go(incident)
 
 
 def pause_until(work: Work, incident: Incident) -> Instant:

@@ -30,6 +30,10 @@ from tocsin.kernel.randomness import Randomness, ulid
 from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Policy
 
+SMALL = 64 * 1024
+"""bytes of a stored view that is written anew with each of its facts"""
+BEHIND = 32
+"""facts that a larger one may lie behind: thousands of alerts are not written again for each that joins; whoever reads folds them"""
 MERGES = 20
 """merges of merges that are followed"""
 
@@ -68,7 +72,10 @@ class Pending(msgspec.Struct):
     head: bytes
     drafts: list[Draft] = []
     ids: list[str] = []
-    held: Instant = 0
+    stored: int = 0
+    """the version of the stored view"""
+    size: int = 0
+    """bytes of the stored view; 0 where it has to be written"""
 
 
 class Work:
@@ -126,9 +133,22 @@ class Work:
         row = find_row(self.tx, reference)
         if row.stream.id in self._pending:
             return self.load(row.stream.id)
-        incident = read_incident(self.tx, row)
-        self._pending[incident.id] = Pending(incident, row.version, row.head)
+        incident, stored = read_view(self.tx, row)
+        size = len(row.snapshot) if stored else 0
+        self._pending[incident.id] = Pending(incident, row.version, row.head, stored=stored, size=size)
         return incident
+
+    def let_go(self, incident: Incident) -> bool:
+        """Writes what was recorded on a large incident and forgets it, so that a batch that concerns many such holds one at a
+        time; whoever needs it again loads it again. Answers whether it was one.
+        """
+        pending = self._pending.get(incident.id)
+        if pending is None or pending.size <= SMALL:
+            return False
+        if pending.drafts:
+            self._flush(pending)
+        del self._pending[incident.id]
+        return True
 
     def leading(self, incident: Incident) -> Incident:
         """The incident that goes on where ``incident`` was merged into another; itself where it was not."""
@@ -212,7 +232,7 @@ class Work:
             why = f"{reason} (a copy)" if number else reason
             said.append(f.Redacted(fact.id, why, hashlib.sha256(body).hexdigest(), fact.version))
         found: S = folded(kind, state.id, self.tx.facts(facts[0][0].stream))
-        pending.state = found
+        pending.state, pending.size = found, 0
         for one in said:
             self.record(found, one)
         return found
@@ -260,15 +280,20 @@ class Work:
             command_id=self.command_id, now=self.now, ids=pending.ids,
         )  # fmt: skip
         self.tx.append(facts)
-        snapshot = encode(state)
+        version, snapshot = facts[-1].version, b""
+        behind = pending.size > SMALL and version - pending.stored < BEHIND
+        if not behind:
+            snapshot = encode(state)
+            pending.stored, pending.size = version, len(snapshot)
         self.tx.put_stream(
             StreamRow(
-                stream=stream, version=facts[-1].version, head=facts[-1].hash, fold=kind.fold_version, snapshot=snapshot,
+                stream=stream, version=version, head=facts[-1].hash, fold=kind.fold_version, snapshot=snapshot,
                 restricted=state.restricted, updated_at=self.now, **kind.row(state),
-            )
+            ),
+            behind=behind,
         )  # fmt: skip
         if self._keep is not None and isinstance(state, Incident):
-            self._keep(facts[-1].hash, state, len(snapshot))
+            self._keep(facts[-1].hash, state, pending.size)
         moves = any(draft.type != f.Delivery.type for draft in pending.drafts)
         pending.version, pending.head, pending.drafts, pending.ids = facts[-1].version, facts[-1].hash, [], []
         if moves:  # that a message left makes nothing due, and there are many such facts
@@ -331,10 +356,19 @@ def no_incident(name: str) -> NotFound:
 
 
 def read_incident(reader: Reader, row: StreamRow) -> Incident:
-    """The folded state: the stored snapshot where this version's fold made it, else folded anew."""
-    if row.fold == FOLD:
-        return decode(row.snapshot, Incident)
-    return refold(row.stream.id, reader.facts(row.stream))
+    """The folded state: the stored view and the facts it lies behind; folded anew where another version's fold made it."""
+    return read_view(reader, row)[0]
+
+
+def read_view(reader: Reader, row: StreamRow) -> tuple[Incident, int]:
+    """:func:`read_incident`, with the version of the view that is stored; 0 where it has to be written anew."""
+    if row.fold != FOLD:
+        return refold(row.stream.id, reader.facts(row.stream)), 0
+    incident: Incident = decode(row.snapshot, Incident)
+    stored = incident.version
+    if stored < row.version:
+        refold(row.stream.id, reader.facts(row.stream, stored), incident)
+    return incident, stored
 
 
 def find_other(reader: Reader, kind: str, reference: str, series: str) -> StreamRow:

@@ -73,7 +73,7 @@ def _declared(i: Incident, b: f.Declared, at: Instant) -> None:
 
 def _attached(i: Incident, b: f.AlertsAttached | f.AlertsRefired, at: Instant) -> None:
     for ref in b.alerts:
-        i.alerts[alert_key(ref.integration, ref.key)] = Attached(ref)
+        i.alerts[alert_key(ref.integration, ref.key)] = Attached.of(ref)
         if ref.service and ref.service not in i.services:
             i.services.append(ref.service)
     i.all_clear_at = 0

@@ -8,6 +8,7 @@ import msgspec
 
 from tocsin.incidents import facts as f
 from tocsin.kernel.clock import Instant
+from tocsin.kernel.codec import decode, encode
 
 OPEN = ("investigating", "identified", "monitoring")
 ENDED = ("closed", "false_alarm", "merged")
@@ -24,11 +25,26 @@ def worse(a: str, b: str) -> bool:
 
 
 class Attached(msgspec.Struct):
-    """An alert of the incident; ``cleared_at`` 0 while it fires."""
+    """An alert of the incident; ``cleared_at`` 0 while it fires.
 
-    ref: f.AlertRef
+    What is remembered of it stays as it was written until somebody asks: an incident of thousands of alerts is read for each
+    one that joins, and most of what it says is passed on unread.
+    """
+
+    raw: msgspec.Raw = msgspec.field(name="ref")
     cleared_at: Instant = 0
     how: str = ""
+
+    @classmethod
+    def of(cls, ref: f.AlertRef) -> Attached:
+        """One that fires."""
+        return cls(msgspec.Raw(encode(ref)))
+
+    @property
+    def ref(self) -> f.AlertRef:
+        """What the incident remembers of it."""
+        found: f.AlertRef = decode(self.raw, f.AlertRef)
+        return found
 
 
 class Run(msgspec.Struct):

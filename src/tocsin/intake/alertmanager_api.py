@@ -68,6 +68,8 @@ REMEMBERED = 8192
 LONGEST = 4096
 """bytes of the words of an alert that is worth remembering"""
 
+_came: set[int] = set()
+"""hashes of words that came once"""
 _known: dict[Words, Alert] = {}
 """what was read of these words; copied, never changed"""
 
@@ -151,10 +153,21 @@ def _alert(one: PostableAlert, words: Words, where: str, notes: list[str]) -> Al
     alert.details = fit_details(alert.details, notes)
     alert.kept = body_of(alert)
     if len(notes) == said and sum(map(len, words)) <= LONGEST:
-        if len(_known) >= REMEMBERED:
-            _known.clear()
-        _known[words] = copy(alert)
+        _remember(words, alert)
     return alert
+
+
+def _remember(words: Words, alert: Alert) -> None:
+    """The second time: an alert that comes once would only take the place of those that come again."""
+    mark = hash(words)
+    if mark not in _came:
+        if len(_came) >= REMEMBERED:
+            _came.clear()
+        _came.add(mark)
+        return
+    if len(_known) >= REMEMBERED:
+        _known.clear()
+    _known[words] = copy(alert)
 
 
 def _at_its_time(alert: Alert, one: _Sent, where: str, now: Instant, timeout: int) -> Alert:

@@ -34,6 +34,7 @@ class StreamRow(msgspec.Struct):
     fold: int
     """version of the fold that made ``snapshot``; another one means fold again"""
     snapshot: bytes
+    """the state after some version, the stream's or an earlier one"""
     status: str = ""
     severity: str = ""
     title: str = ""
@@ -297,8 +298,8 @@ class Transaction(Reader, Protocol):
         """Appends one stream's facts; raises :class:`~tocsin.kernel.errors.Conflict` where a version exists already."""
         ...
 
-    def put_stream(self, row: StreamRow) -> None:
-        """Writes head, snapshot and list columns (insert or update)."""
+    def put_stream(self, row: StreamRow, *, behind: bool = False) -> None:
+        """Writes head, snapshot and list columns (insert or update). ``behind``: the snapshot that is stored stays."""
         ...
 
     def redact(self, stream: Stream, fact_id: str, stand_in: bytes | None = None) -> bool:

@@ -8,7 +8,7 @@ anywhere in the text, without regard to letter case, against the first :data:`LO
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from re import _constants as ops  # type: ignore[attr-defined]  # the parse tree tells what a pattern can cost
 from re import _parser as parser  # type: ignore[attr-defined]
@@ -111,31 +111,54 @@ COMPARISONS = ("equals", "one_of", "matches", "above", "at_least", "below")
 
 def holds(condition: Condition, facts: Facts) -> bool:
     """Whether ``condition`` is true of ``facts``."""
+    return test_of(condition)(facts)
+
+
+def test_of(condition: Condition) -> Callable[[Facts], bool]:
+    """The function that says whether ``condition`` is true of facts, for conditions that are asked again and again."""
     if condition.all is not None:
-        return all(holds(part, facts) for part in condition.all)
+        every = [test_of(part) for part in condition.all]
+        return lambda facts: all(test(facts) for test in every)
     if condition.any is not None:
-        return any(holds(part, facts) for part in condition.any)
+        either = [test_of(part) for part in condition.any]
+        return lambda facts: any(test(facts) for test in either)
     if condition.not_ is not None:
-        return not holds(condition.not_, facts)
+        other = test_of(condition.not_)
+        return lambda facts: not other(facts)
     assert condition.fact is not None
-    value = facts.get(condition.fact)
-    if value is None:
-        return False
+    name, true_of = condition.fact, _comparison(condition)
+
+    def test(facts: Facts) -> bool:
+        value = facts.get(name)
+        return value is not None and true_of(value)
+
+    return test
+
+
+def _comparison(condition: Condition) -> Callable[[Fact], bool]:
     if condition.matches is not None:
-        return pattern(condition.matches).search(str(value)[:LONGEST]) is not None
+        search = pattern(condition.matches).search
+        return lambda value: search(str(value)[:LONGEST]) is not None
     if condition.one_of is not None:
-        return str(value).casefold() in (text.casefold() for text in condition.one_of)
+        texts = frozenset(text.casefold() for text in condition.one_of)
+        return lambda value: str(value).casefold() in texts
     if condition.equals is not None:
-        return _equal(value, condition.equals)
-    number = number_of(value)
-    if number is None:
-        return False
-    if condition.above is not None:
-        return number > condition.above
-    if condition.at_least is not None:
-        return number >= condition.at_least
-    assert condition.below is not None
-    return number < condition.below
+        wanted = condition.equals
+        return lambda value: _equal(value, wanted)
+    above, at_least, below = condition.above, condition.at_least, condition.below
+
+    def compare(value: Fact) -> bool:
+        number = number_of(value)
+        if number is None:
+            return False
+        if above is not None:
+            return number > above
+        if at_least is not None:
+            return number >= at_least
+        assert below is not None
+        return number < below
+
+    return compare
 
 
 def facts_asked(condition: Condition) -> frozenset[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from tocsin.policy.conditions import Facts, holds
-from tocsin.policy.model import SEVERITIES, Policy
+from tocsin.policy.conditions import Facts, test_of
+from tocsin.policy.model import SEVERITIES, Policy, Rule
 
 NO_RULE = "no rule matched"
 """The reason when nothing fires; the severity is then :data:`UNRULED`, and it is acknowledged as fast as a P1."""
@@ -40,12 +42,26 @@ class Kind(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+_TESTED: dict[int, tuple[Policy, list[tuple[Rule, Callable[[Facts], bool]]]]] = {}
+"""by the identity of a policy, which is kept so that it stays its own"""
+_MOST_TESTED = 32
+
+
+def _tests(policy: Policy) -> list[tuple[Rule, Callable[[Facts], bool]]]:
+    known = _TESTED.get(id(policy))
+    if known is None:
+        if len(_TESTED) >= _MOST_TESTED:
+            _TESTED.clear()
+        known = _TESTED[id(policy)] = policy, [(rule, test_of(rule.when)) for rule in policy.rules]
+    return known[1]
+
+
 def propose(policy: Policy, facts: Facts) -> Proposal:
     """The most severe rule that holds wins, the first in the file among equals; the others are listed.
 
     ``facts``: see :data:`tocsin.policy.conditions.FACTS`, and ``label.NAME``. A fact that is unknown is left out.
     """
-    fired = [rule for rule in policy.rules if holds(rule.when, facts)]
+    fired = [rule for rule, holds in _tests(policy) if holds(facts)]
     if not fired:
         return Proposal(UNRULED, "", NO_RULE)
     fired.sort(key=lambda rule: SEVERITIES.index(rule.severity))  # stable: the order of the file among equals

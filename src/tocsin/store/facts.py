@@ -38,6 +38,10 @@ _CHANGED = sql("SELECT kind, stream FROM facts WHERE position > :after ORDER BY 
 _HEADS = sql("SELECT kind, id, version, head FROM streams")
 _HEADS_OF = sql("SELECT kind, id, version, head FROM streams WHERE kind = :kind")
 _PUT = upsert("streams", [*_COLUMNS, "words"], ["kind", "id"])
+_MOVE = sql(
+    f"UPDATE streams SET {', '.join(f'{name} = :{name}' for name in [*_LIST, 'words'] if name != 'snapshot')}"
+    " WHERE kind = :kind AND id = :id"
+)
 _FLAGS = [2 + _LIST.index(name) for name in ("open", "restricted", "drill")]
 
 # members are parted by blanks; replace() compares exactly in both databases, where LIKE ignores case in SQLite
@@ -160,13 +164,15 @@ class FactWriting(FactReading):
             ],
         )
 
-    def put_stream(self, row: StreamRow) -> None:
+    def put_stream(self, row: StreamRow, *, behind: bool = False) -> None:
         check_key("the stream", row.stream.kind, row.stream.id)
         params = msgspec.structs.asdict(row)
         params["kind"], params["id"] = row.stream.kind, row.stream.id
         params["words"] = " ".join(dict.fromkeys(words_of(row.search)))
         del params["stream"]
-        self.session.run(_PUT, params)
+        if behind:
+            del params["snapshot"]
+        self.session.run(_MOVE if behind else _PUT, params)
 
     def redact(self, stream: Stream, fact_id: str, stand_in: bytes | None = None) -> bool:
         # the view and the list row, which held the same words, are written over in the same unit of work

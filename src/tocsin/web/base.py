@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
-import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
@@ -31,7 +30,7 @@ from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident
 from tocsin.incidents.wording import clocked, plain
 from tocsin.kernel.clock import MILLISECOND, SECOND, Instant, humanize, to_datetime, to_iso
-from tocsin.kernel.codec import decode
+from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.errors import Busy, NotFound, Refused, TocsinError, Unauthenticated, Unusable
 from tocsin.kernel.ports import Rooms
 from tocsin.kernel.redact import mask
@@ -72,7 +71,7 @@ def problem(error: TocsinError) -> JSONResponse:
 
 def incident_json(incident: Incident) -> dict[str, Any]:
     """An incident as the API shows it: times as RFC 3339."""
-    body: dict[str, Any] = msgspec.to_builtins(incident)
+    body: dict[str, Any] = decode(encode(incident))
     for name in ("policy", "reminded", "runs", "failed"):
         body.pop(name)
     for name in [name for name in body if name.endswith(("_at", "_from")) and isinstance(body[name], int)]:

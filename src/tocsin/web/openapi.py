@@ -14,7 +14,8 @@ from tocsin.engine.changes import Change
 from tocsin.engine.commands import COMMANDS, Command
 from tocsin.identity.authorize import who_may
 from tocsin.identity.tokens import IMPLIES, SCOPES
-from tocsin.incidents.incident import Incident
+from tocsin.incidents.facts import AlertRef
+from tocsin.incidents.incident import Attached, Incident
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.clock import LATEST
 from tocsin.policy.model import SEVERITIES
@@ -61,7 +62,16 @@ is shown once (tokens, keys, links) is not repeated."""
 @lru_cache(maxsize=1)
 def document(title: str, version: str) -> dict[str, Any]:
     """The whole document as plain data, made once for a process."""
-    kinds: list[type] = [Incident, v.Problem, v.Done, v.TestResult, g.PreviewView, g.Applied]
+    kinds: list[type] = [
+        Incident,
+        Attached,
+        AlertRef,
+        v.Problem,
+        v.Done,
+        v.TestResult,
+        g.PreviewView,
+        g.Applied,
+    ]
     kinds += [one.answer for one in READS] + [one.answer for one in WRITES] + [one.change for one in WRITES]
     kinds += [*COMMANDS.values(), Test, Preview, Apply]
     kinds = list(dict.fromkeys(kinds))
@@ -70,6 +80,7 @@ def document(title: str, version: str) -> dict[str, Any]:
     for kind in [*COMMANDS.values(), *(one.change for one in WRITES)]:
         _times(components[names[kind]])
     _incident(components[names[Incident]])
+    components[names[Attached]]["properties"]["ref"] = {"$ref": REF.format(name=names[AlertRef])}
     paths: dict[str, dict[str, Any]] = {}
     for one in READS:
         _add(paths, one.path, "GET", _read(one, names))
