@@ -61,7 +61,7 @@ class DoorSite:
         self.engine.seed_policy(default_policy_text())
         now = self.clock.now()
         self.engine.put_records(to_records(demo_organisation(now), now))
-        self.url = ""
+        self.url, self.app = "", Starlette()
         for name in SOURCES:
             self.add(name, name, may_silence=True, interval=5 * MINUTE if name == "heartbeat" else 0)
         self.add("quiet", "prometheus")
@@ -128,7 +128,7 @@ def door_site(folder: Path, *, gate: Gate | None = None, store: Store | None = N
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    site.url = f"http://127.0.0.1:{port}"
+    site.url, site.app = f"http://127.0.0.1:{port}", app
     try:
         yield site
     finally:

@@ -121,9 +121,11 @@ class Sending:
 
     def at_once(self, tx: Transaction) -> Load | None:
         """What a transaction that made something due can take along, to be dispatched after its commit; None while others are
-        on their way: what waits for them travels together.
+        on their way: what waits for them travels together. And None where transactions run beside each other: two that compose
+        meet in the same rows, and one of them would have to be done again.
         """
-        return self.load(tx, FEW) if self.engine.deliveries.idle() else None
+        engine = self.engine
+        return self.load(tx, FEW) if engine.store.serial and engine.deliveries.idle() else None
 
     def load(self, tx: Transaction, limit: int) -> Load:
         """Leases what is due and composes it."""

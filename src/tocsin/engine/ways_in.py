@@ -100,6 +100,13 @@ class Rehearsed(Exception):
         self.outcomes = outcomes
 
 
+def _private(parsed: Parsed, came: Came) -> Came:
+    """What is kept of a request, with the parser's private notes above its headers."""
+    if not parsed.private:
+        return came
+    return Came(came.body, lambda: "\n".join([*parsed.private, came.headers()]), came.key)
+
+
 class Sampler:
     """Says which requests are kept: ``burst`` at once, then one each ``every`` microseconds, for each integration.
 
@@ -184,22 +191,39 @@ class WaysIn:
         self, admitted: Admitted, parsed: Parsed, came: Came, status: int = 202
     ) -> Future[list[Outcome]]:
         """Takes what a body held; done once it is on disk. Raises :class:`Busy` when the store's queue is full."""
+        return self.receive_several(admitted, [(parsed, came, status)])
+
+    def receive_several(
+        self, admitted: Admitted, bodies: Sequence[tuple[Parsed, Came, int]]
+    ) -> Future[list[Outcome]]:
+        """:meth:`receive` for bodies that came together, in one unit of work: either all of them are taken or none is.
+
+        Each is (what it held, what is worth keeping of it, the status of its answer).
+        """
         now = self.engine.clock.now()
-        keep = self._accepted.allows(admitted.integration.id, now) or bool(parsed.private)
-        if parsed.private:
-            headers = came.headers
-            came = Came(came.body, lambda: "\n".join([*parsed.private, headers()]), came.key)
+        kept = [
+            self._accepted.allows(admitted.integration.id, now) or bool(parsed.private)
+            for parsed, _, _ in bodies
+        ]
 
         def work(tx: Transaction) -> list[Outcome]:
             integration = self.current(tx, admitted)
-            outcomes = self.engine.take_in(tx, integration, parsed.alerts, parsed.changes)
+            outcomes = self.engine.take_in(
+                tx,
+                integration,
+                [alert for parsed, _, _ in bodies for alert in parsed.alerts],
+                [change for parsed, _, _ in bodies for change in parsed.changes],
+            )
             if integration.interval:
                 heartbeats.heard(self._unit(tx, integration), integration, self.engine.rules(tx))
-            if keep:
-                reason = said(parsed, outcomes)
-                tx.put_request(
-                    self._row(integration.id, status, reason, came, KEPT_ACCEPTED_BODY), KEPT_REQUESTS
-                )
+            at = 0
+            for (parsed, came, status), keep in zip(bodies, kept, strict=True):
+                own, at = outcomes[at : at + len(parsed.alerts)], at + len(parsed.alerts)
+                if keep:
+                    row = self._row(
+                        integration.id, status, said(parsed, own), _private(parsed, came), KEPT_ACCEPTED_BODY
+                    )
+                    tx.put_request(row, KEPT_REQUESTS)
             return outcomes
 
         return self.engine.submit(work)

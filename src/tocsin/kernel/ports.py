@@ -411,6 +411,9 @@ class Store(Protocol):
 
     dialect: str
 
+    serial: bool
+    """whether units of work run one after another, so that none meets another one's rows"""
+
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs ``work`` in a transaction and answers after its commit; conflicts are retried a few times."""
         ...

@@ -215,6 +215,7 @@ class PostgresStore:
     or the extra is not installed.
     """
 
+    serial = False
     dialect = "postgresql"
 
     def __init__(self, url: str) -> None:

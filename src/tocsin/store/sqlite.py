@@ -167,6 +167,7 @@ class SqliteStore:
     Tocsin's own.
     """
 
+    serial = True
     dialect = "sqlite"
 
     def __init__(self, where: str | Path, *, read_only: bool = False) -> None:

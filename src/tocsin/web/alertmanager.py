@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tocsin import __version__
+from tocsin.alerts.shape import Parsed
 from tocsin.engine.ways_in import Admitted
 from tocsin.intake import alertmanager_api as api
 from tocsin.intake import alertmanager_views as views
@@ -70,9 +71,7 @@ class AlertmanagerApi:
         parsed = await self.door.parse(source, await call.read(source.limit), {})
         status = 400 if parsed.refused else 200
         await asyncio.wrap_future(self.ways.receive(admitted, parsed, call.came(), status))
-        if parsed.refused:
-            return _string(mask("; ".join(parsed.refused[:20])[:8000]), 400)
-        return Response(status_code=200)
+        return refused_some(parsed) if parsed.refused else Response(status_code=200)
 
     async def alerts(self, call: Call) -> Response:
         return await self._shown(call, views.gettable_alerts)
@@ -131,6 +130,11 @@ class AlertmanagerApi:
     async def well_with_key(self, call: Call) -> Response:
         await self.admit(call)
         return await self.well(call.request)
+
+
+def refused_some(parsed: Parsed) -> Response:
+    """The answer where some alerts could not be taken; the others were."""
+    return _string(mask("; ".join(parsed.refused[:20])[:8000]), 400)
 
 
 def refusal(error: TocsinError) -> Response:

@@ -13,7 +13,10 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from tocsin.intake.limits import READ_SECONDS
+from tocsin.web.straight import Headers, Post, Straight
 
 MAX_HEAD = 64 * 1024
 """bytes of a request's first line and headers together"""
@@ -45,8 +48,12 @@ class BoundedProtocol(HttpToolsProtocol):
     _declined = b""
     """the head of a request without the protocol that it offered, to be read once more"""
 
+    _straight: Straight | None = None
+    """takes what needs nothing of the application; see :mod:`tocsin.web.straight`"""
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._straight = getattr(self.config.app, "straight", None)
         self._start_timer(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,8 +107,54 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         self._stop_timer()
+        post = self._post()
+        if post is not None:
+            self.cycle = post  # type: ignore[assignment]  # what uvicorn asks of a cycle, a post answers
+            self._timer = self.loop.call_later(READ_SECONDS, self._too_slow, post)
+            return
         self._start_timer(BODY_SECONDS)
         super().on_headers_complete()
+
+    def _post(self) -> Post | None:
+        """The request where it can go the straight way."""
+        parser, before = self.parser, self.cycle
+        if (
+            self._straight is None
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+            or not (before is None or before.response_complete)
+            or len(self.connections) >= (self.limit_concurrency or MAX_CONNECTIONS)
+            or self.root_path
+        ):
+            return None
+        return self._straight.takes(self.url, self.headers)
+
+    def _too_slow(self, post: Post) -> None:
+        self._timer = None
+        post.keep_alive = False
+        post.way.too_slow(post, self)
+
+    def on_body(self, body: bytes) -> None:
+        if isinstance(self.cycle, Post):
+            if not self.cycle.response_complete:
+                self.cycle.pieces.append(body)
+            return
+        super().on_body(body)
+
+    def respond(self, post: Post, status: int, headers: Headers, body: bytes) -> None:
+        """Writes the answer of a post, unless nobody is there any more, and goes on with the next request."""
+        post.response_complete = True
+        if post.disconnected or self.transport.is_closing():
+            return
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines += (b"\r\n" if post.keep_alive else b"connection: close\r\n\r\n", body)
+        self.transport.write(b"".join(lines))
+        if not post.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def _without_offer(self) -> bytes:
         offers = (b"upgrade", b"http2-settings")
@@ -121,6 +174,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._declined:
             return
         self._stop_timer()
+        if isinstance(self.cycle, Post):
+            if not self.cycle.response_complete:
+                self.cycle.way.take(self.cycle, self)
+            return
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -38,6 +38,7 @@ from tocsin.web.replies import Replies
 from tocsin.web.report_pages import ReportPages
 from tocsin.web.security import CSP, DOCS_CSP, HEADERS, SecurityHeaders, networks
 from tocsin.web.service_pages import ServicePages
+from tocsin.web.straight import Straight
 
 HERE = Path(__file__).parent
 WAYS_IN = ("/in/", "/v2/", "/api/v2/")
@@ -52,6 +53,9 @@ class Site(FastAPI):
 
     Their endpoints word their own refusals, so that nothing is lost by it.
     """
+
+    straight: Straight | None = None
+    """what does not even need that"""
 
     def add_ways_in(self, routes: Sequence[Route]) -> None:
         """Adds their routes; those that take something are asked before anything else is."""
@@ -78,6 +82,13 @@ class Site(FastAPI):
                     await self._straight(scope, receive, send)
                     return
         await super().__call__(scope, receive, send)
+
+
+def broken() -> Response:
+    """What a program is told of an error that nobody foresaw."""
+    headers = dict(HEADERS) | {"cache-control": "no-store"}
+    body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": FAILED}
+    return JSONResponse(body, 500, headers, media_type="application/problem+json")
 
 
 TITLES = {403: "This is for others", 404: "Not here"}
@@ -156,15 +167,14 @@ def build_app(
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
         """What nobody foresaw. It is answered outside of all else, asks the store for nothing, and is logged after this."""
-        headers = dict(HEADERS) | {"cache-control": "no-store"}
         if for_people(request):
+            headers = dict(HEADERS) | {"cache-control": "no-store"}
             page = web.page(
                 "message.html", request, 500, title="That did not work", text=FAILED, session=None
             )
             page.headers.update(headers | {"content-security-policy": CSP})
             return page
-        body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": FAILED}
-        return JSONResponse(body, 500, headers, media_type="application/problem+json")
+        return broken()
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
@@ -190,7 +200,9 @@ def build_app(
         return answer
 
     app.router.routes[:0] = Replies(web, answers).routes()
-    app.add_ways_in(Intake(web).routes())
+    intake = Intake(web)
+    app.add_ways_in(intake.routes())
+    app.straight = Straight(intake.door, broken)
     add_api(app, web)
     parts = (
         Pages(web), IncidentPages(web), PeoplePages(web), OncallPages(web), ServicePages(web), IntegrationPages(web),

@@ -1,0 +1,240 @@
+"""The straight way of the alerts that Prometheus sends again and again: from the parser of a request to the store and back.
+
+The answers are those of :class:`tocsin.web.alertmanager.AlertmanagerApi`, and anything out of the ordinary goes there: a key
+that was not seen before, a body without a length or a large one, an encoding, a connection that ends with its request. What
+is saved is a task, a scope, a route and a time-out for each request, which cost more than the alert.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from starlette.responses import Response
+
+from tocsin.alerts.shape import Parsed
+from tocsin.engine.ways_in import Admitted, Came, WaysIn
+from tocsin.intake.alertmanager_api import parse_alerts
+from tocsin.intake.gate import Gate, Place
+from tocsin.intake.limits import READ_SECONDS, TooSlow, kept_headers
+from tocsin.kernel.errors import TocsinError
+from tocsin.kernel.redact import mask
+from tocsin.web.alertmanager import refusal, refused_some
+from tocsin.web.door import LARGE, PROMETHEUS, Door
+
+log = structlog.get_logger("tocsin.web")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+ROOT = b"/api/v2/alerts"
+BELOW = b"/in/alertmanager/"
+ELSEWHERE = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"))
+"""headers that make a request one for the other way"""
+TOGETHER = 100
+"""alerts of several requests that go to the store together"""
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+
+class Connection(Protocol):
+    """What is asked of the connection that a request came by."""
+
+    loop: Any
+
+    def respond(self, post: Post, status: int, headers: Headers, body: bytes) -> None:
+        """Writes the answer of a post, unless nobody is there any more, and goes on with the next request."""
+        ...
+
+
+class Straight:
+    """See the module; one for each application."""
+
+    def __init__(self, door: Door, failed: Callable[[], Response]) -> None:
+        self._clock = door.web.engine.clock
+        self._gate: Gate = door.gate
+        self._ways: WaysIn = door.ways
+        self._failed = failed
+        self._gathered: list[Post] = []
+        self._ready: deque[tuple[list[Post], Future[Any]]] = deque()
+        self._woken = False
+
+    def takes(self, url: bytes, headers: Headers) -> Post | None:
+        """A request whose head this is, or None where it has to go the other way."""
+        length = key = b""
+        for name, value in headers:
+            if name in ELSEWHERE:
+                return None
+            if name == b"content-length":
+                length = value
+            elif name == b"authorization":
+                key = value
+        if not (length.isdigit() and len(length) < 8 and 0 < int(length) < LARGE):
+            return None
+        if url == ROOT:
+            scheme, _, key = key.partition(b" ")
+            if scheme.lower() != b"bearer":
+                return None
+        elif url.startswith(BELOW) and url.endswith(ROOT):
+            key = url[len(BELOW) : -len(ROOT)]
+        else:
+            return None
+        said = key.strip().decode("latin-1")
+        admitted = self._ways.known(said)
+        if admitted is None or admitted.integration.source not in PROMETHEUS:
+            return None
+        return Post(self, said, admitted, headers)
+
+    # one request
+
+    def take(self, post: Post, connection: Connection) -> None:
+        """Takes a body that is complete; the answer follows once it is on disk."""
+        post.connection = connection
+        try:
+            post.place = self._gate.enter().__enter__()
+            post.place.add(len(post.body))
+            parsed = parse_alerts(post.body, self._clock.now())
+            if parsed.refused:
+                post.answer = refused_some(parsed)
+        except TocsinError as error:
+            self._refuse(post, error)
+        except Exception as error:  # noqa: BLE001  # answered and logged as everywhere
+            self._break(post, error)
+        else:
+            post.parsed = parsed
+            if not self._gathered:
+                connection.loop.call_soon(self._pass_on)
+            self._gathered.append(post)
+
+    def _pass_on(self) -> None:
+        """What arrived in one turn of the loop goes to the store together, as far as it is of one integration."""
+        gathered, self._gathered = self._gathered, []
+        group: list[Post] = []
+        keys: set[str] = set()
+        for post in gathered:
+            own = {alert.dedup_key for alert in post.parsed.alerts}
+            # what happens to one alert stays apart: one that fires and clears is told of twice
+            if group and (
+                post.admitted is not group[0].admitted or keys & own or len(keys) + len(own) > TOGETHER
+            ):
+                self._receive(group)
+                group, keys = [], set()
+            group.append(post)
+            keys |= own
+        self._receive(group)
+
+    def _receive(self, group: list[Post]) -> None:
+        bodies = [
+            (post.parsed, post.came(), post.answer.status_code if post.answer else 200) for post in group
+        ]
+        try:
+            future = self._ways.receive_several(group[0].admitted, bodies)
+        except TocsinError as error:
+            for post in group:
+                self._refuse(post, error)
+        except Exception as error:  # noqa: BLE001  # answered and logged as everywhere
+            for post in group:
+                self._break(post, error)
+        else:
+            future.add_done_callback(partial(self._arrived, group))
+
+    def too_slow(self, post: Post, connection: Connection) -> None:
+        """The body of an admitted request did not arrive in time."""
+        post.connection = connection
+        self._refuse(post, TooSlow(f"the body did not arrive within {READ_SECONDS} seconds; send it again"))
+
+    def _refuse(self, post: Post, error: TocsinError) -> None:
+        post.answer = refusal(error)
+        kept = None
+        if error.status < 500:
+            kept = self._ways.refuse(post.admitted, error.status, mask(error.sentence[:8000]), post.came())
+        if kept is None:
+            self._respond(post)
+        else:
+            post.refused = True
+            kept.add_done_callback(partial(self._arrived, [post]))
+
+    def _break(self, post: Post, error: BaseException) -> None:
+        log.error("a request failed in an unforeseen way", exc_info=error)
+        post.answer = self._failed()
+        self._respond(post)
+
+    def _arrived(self, group: list[Post], done: Future[Any]) -> None:
+        """Called by the thread that commits, for many requests at once: the loop is woken once for all of them."""
+        self._ready.append((group, done))
+        if not self._woken:
+            self._woken = True
+            group[0].connection.loop.call_soon_threadsafe(self._answer)
+
+    def _answer(self) -> None:
+        self._woken = False
+        while self._ready:
+            group, done = self._ready.popleft()
+            error = done.exception()
+            if error is not None and len(group) > 1:
+                for post in group:  # one of them may be what is wrong: the others are taken
+                    self._receive([post])
+                continue
+            for post in group:
+                if error is None or post.refused:
+                    self._respond(post)
+                elif isinstance(error, TocsinError):
+                    self._refuse(post, error)
+                else:
+                    self._break(post, error)
+
+    def _respond(self, post: Post) -> None:
+        if post.place is not None:
+            post.place.__exit__(None, None, None)
+        found = post.answer
+        if found is None:
+            post.connection.respond(post, 200, OK, b"")
+        else:
+            post.connection.respond(post, found.status_code, [*found.raw_headers, NOSNIFF], bytes(found.body))
+
+
+OK: Headers = ((b"content-length", b"0"), NOSNIFF)
+
+
+_NOTHING = Parsed()
+
+
+class Post:
+    """One request on the straight way. To the protocol it looks like the cycle of any other."""
+
+    def __init__(self, way: Straight, key: str, admitted: Admitted, headers: Headers) -> None:
+        self.way, self.key, self.admitted, self.headers = way, key, admitted, headers
+        self.connection: Connection = None  # type: ignore[assignment]  # known once the body is there
+        self.pieces: list[bytes] = []
+        self.place: Place | None = None
+        self.parsed: Parsed = _NOTHING
+        self.answer: Response | None = None
+        """the answer where it is not the usual one"""
+        self.refused = False
+        """whether nothing of it was taken, and its owner is shown it"""
+        self.response_complete = self.disconnected = False
+        self.keep_alive = True
+        self.message_event = _Nobody()
+
+    @property
+    def body(self) -> bytes:
+        """What has arrived of the body."""
+        if len(self.pieces) > 1:
+            self.pieces = [b"".join(self.pieces)]
+        return self.pieces[0] if self.pieces else b""
+
+    def came(self) -> Came:
+        """What is worth keeping of it."""
+        return Came(self.body, self._kept, self.key)
+
+    def _kept(self) -> str:
+        return kept_headers({name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers})
+
+
+class _Nobody:
+    """Nobody waits for pieces of the body."""
+
+    def set(self) -> None:
+        return

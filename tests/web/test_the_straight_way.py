@@ -1,0 +1,223 @@
+"""The straight way of Prometheus's alerts: the same answers, the same rows and the same record as the other way."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from door_site import DoorSite, door_site, key_of
+from tocsin.kernel.errors import Busy
+from tocsin.web import protocol
+from tocsin.web.straight import Straight
+
+PATH = f"/in/alertmanager/{key_of('prometheus')}/api/v2/alerts"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[DoorSite]:
+    with door_site(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def straight(site, monkeypatch) -> list[int]:
+    """Bodies that went the straight way, by their length."""
+    seen: list[int] = []
+    take = Straight.take
+
+    def counted(self, post, connection):
+        seen.append(len(post.body))
+        take(self, post, connection)
+
+    monkeypatch.setattr(Straight, "take", counted)
+    assert site.api("POST", "/alerts", json=[]).status_code == 200  # from here on the key is known
+    return seen
+
+
+def alert(name: str, **more) -> dict[str, object]:
+    return {"labels": {"alertname": name}, "annotations": {"summary": f"{name} is down"}, **more}
+
+
+def post(body: bytes, path: str = PATH, **more: object) -> bytes:
+    fields = {"Host": "x", "Content_Length": len(body), "User-Agent": "Prometheus/3.1"} | more
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items() if value is not None]
+    return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""]).encode() + body
+
+
+def line_to(site) -> socket.socket:
+    parts = urlsplit(site.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=10)
+
+
+def answer_on(line: socket.socket) -> bytes:
+    """One answer, without its date."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += line.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    if head.startswith(b"HTTP/1.1 100"):
+        return head
+    length = int(re.search(rb"content-length: (\d+)", head)[1])
+    while len(body) < length:
+        body += line.recv(65536)
+    return re.sub(rb"date: [^\r]+\r\n", b"", head) + b"\r\n\r\n" + body
+
+
+BODIES = {
+    "one": json.dumps([alert("a")]).encode(),
+    "none": b"[]",
+    "many": json.dumps([alert(f"m{n}") for n in range(150)]).encode(),
+    "over 64 kB": json.dumps([alert("big", annotations={"summary": "x", "more": "y" * 70_000})]).encode(),
+    "no JSON": b"[{",
+    "no list": b'{"labels": {}}',
+    "half refused": json.dumps([alert("good"), {"labels": {}}]).encode(),
+    "NUL": b'[{"labels": {"alertname": "a\\u0000"}}]',
+    "not UTF-8": b'[{"labels": {"alertname": "\xff"}}]',
+    "deep": b"[" * 5000,
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_the_answer_is_word_for_word_that_of_the_other_way(site, straight, what):
+    with line_to(site) as line:
+        line.sendall(post(BODIES[what]))
+        one = answer_on(line)
+        assert straight == [len(BODIES[what])], "it went the straight way"
+        site.app.straight = None
+    with line_to(site) as line:
+        line.sendall(post(BODIES[what]))
+        assert answer_on(line) == one
+    second, first = site.ways.requests("prometheus")[:2]
+    assert (first.status, first.body, first.headers) == (second.status, second.body, second.headers)
+    if not site.alerts():
+        assert first.reason == second.reason
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Transfer_Encoding": "chunked", "Content_Length": None},
+        {"Content_Encoding": "gzip"},
+        {"Connection": "close"},
+        {"Expect": "100-continue"},
+        {"Content_Length": 300_000},
+    ],
+)
+def test_what_is_out_of_the_ordinary_goes_the_other_way(site, straight, more):
+    body = BODIES["one"]
+    sent = (
+        body if more.get("Content_Length", 0) != 300_000 else body[:-1] + b" " * (300_000 - len(body)) + b"]"
+    )
+    if "Transfer_Encoding" in more:
+        sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    with line_to(site) as line:
+        line.sendall(post(b"", **({"Content_Length": len(body)} | more)) + sent)
+        assert answer_on(line).startswith((b"HTTP/1.1 200", b"HTTP/1.1 415", b"HTTP/1.1 100"))
+    assert straight == []
+
+
+def test_a_key_of_another_kind_and_one_that_nobody_knows_are_refused_as_ever(site, straight):
+    for key, status in (("pagerduty", b"403"), ("nobody", b"401")):
+        with line_to(site) as line:
+            line.sendall(post(BODIES["one"], f"/in/alertmanager/{key_of(key)}/api/v2/alerts"))
+            assert answer_on(line).split()[1] == status
+    assert straight == []
+
+
+def test_a_key_that_was_taken_away_opens_nothing_any_more(site, straight):
+    site.engine.store.write(lambda tx: tx.delete_record("integration", "prometheus"))
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"]))
+        assert answer_on(line).split()[1] == b"401"
+    assert site.alerts() == {}
+
+
+def test_requests_one_behind_the_other_are_answered_in_their_order(site, straight):
+    other = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"]) + post(BODIES["no list"]) + other + post(BODIES["one"]))
+        line.settimeout(5)
+        data = b""
+        while data.count(b"HTTP/1.1 ") < 4:
+            data += line.recv(65536)
+    assert re.findall(rb"HTTP/1.1 (\d+)", data) == [b"200", b"400", b"200", b"200"]
+
+
+def test_a_body_in_pieces_is_put_together(site, straight):
+    body = BODIES["many"]
+    with line_to(site) as line:
+        whole = post(body)
+        for begin in range(0, len(whole), 700):
+            line.sendall(whole[begin : begin + 700])
+            time.sleep(0.002)
+        assert answer_on(line).startswith(b"HTTP/1.1 200")
+    assert straight == [len(body)] and len(site.alerts()) == 150
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused_and_its_owner_sees_it(site, straight, monkeypatch):
+    monkeypatch.setattr(protocol, "READ_SECONDS", 0.2)
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"])[:-5])
+        said = answer_on(line)
+        assert said.startswith(b"HTTP/1.1 408") and b"connection: close" in said
+        assert line.recv(10) == b""
+
+
+def test_a_sender_that_hangs_up_costs_nothing(site, straight):
+    for _ in range(5):
+        with line_to(site) as line:
+            line.sendall(post(BODIES["one"])[:-5])
+        with line_to(site) as line:
+            line.sendall(post(BODIES["one"]))
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"]))
+        assert answer_on(line).startswith(b"HTTP/1.1 200")
+    gate = site.app.straight._gate
+    assert (gate.requests, gate.bytes) == (0, 0)
+
+
+def test_when_the_gate_is_full_it_says_when_to_come_again(site, straight):
+    site.app.straight._gate.max_requests = 0
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"]))
+        said = answer_on(line)
+    assert said.startswith(b"HTTP/1.1 503") and b"retry-after: 5" in said
+
+
+def test_one_of_several_that_came_together_fails_alone(site, straight, monkeypatch):
+    take_in, gate = site.engine.take_in, threading.Event()
+
+    def sometimes(tx, integration, alerts, changes=()):
+        if any("poison" in one.summary for one in alerts):
+            raise Busy("this one cannot be kept")
+        return take_in(tx, integration, alerts, changes)
+
+    monkeypatch.setattr(site.engine, "take_in", sometimes)
+    site.engine.store.submit(lambda tx: gate.wait(5))  # what comes meanwhile is gathered
+    names = ["a", "poison", "b", "c"]
+    lines = [line_to(site) for _ in names]
+    for line, name in zip(lines, names, strict=True):
+        line.sendall(post(json.dumps([alert(name)]).encode()))
+    gate.set()
+    assert [answer_on(line).split()[1] for line in lines] == [b"200", b"503", b"200", b"200"]
+    for line in lines:
+        line.close()
+    assert len(site.alerts()) == 3
+
+
+def test_an_error_that_nobody_foresaw_is_told_logged_and_holds_up_nobody(site, straight, monkeypatch, capsys):
+    monkeypatch.setattr(site.engine, "take_in", lambda *anything: 1 / 0)
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"]))
+        said = answer_on(line)
+    assert said.startswith(b"HTTP/1.1 500") and b"Something is wrong in Tocsin itself" in said
+    monkeypatch.undo()
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"]))
+        assert answer_on(line).startswith(b"HTTP/1.1 200")
