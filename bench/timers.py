@@ -33,7 +33,7 @@ def lateness(count: int) -> list[float]:
         loop.start()
         start = clock.now() + 2 * SECOND
         due.update({f"t{n}": start + n * SECOND // count for n in range(count)})
-        store.write(lambda tx: tx.set_timers([("bench", key, at) for key, at in due.items()]))
+        store.write(lambda tx: [tx.set_timer("bench", key, at) for key, at in due.items()])
         end = time.monotonic() + 120
         while len(late) < count and time.monotonic() < end:
             time.sleep(0.05)

@@ -103,7 +103,7 @@ def _incident(name: str, start: int, kind: str, state: str, rule: str) -> Incide
     return Incident(
         "I", number=1, severity=name, severity_state=state, rule=rule, kind=kind, status="investigating", opened_at=start, acknowledge_from=start,
         respond_from=start, update_from=start, resolve_from=start, resolve_chase_from=start, confirmed_at=0 if state == "proposed" else start,
-        kinds=[(start, kind, "")],
+        kinds=[(start, kind, "")], severities=[(start, name)],
     )  # fmt: skip
 
 

@@ -44,8 +44,8 @@ GROUP_LIMIT = 512
 """works that share a commit at most"""
 GROUP_TIME = 8 * MILLISECOND
 """how long a group may go on taking works before it commits"""
-CHECKPOINT_CHANGES = 10_000
-CHECKPOINT_COMMITS = 1_000
+CHECKPOINT_CHANGES = 40_000
+CHECKPOINT_COMMITS = 2_000
 IDLE_SECONDS = 1.0
 IDLE_READERS = 16
 
