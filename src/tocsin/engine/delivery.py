@@ -31,7 +31,7 @@ LINK_LIFE = 400 * DAY
 ACTIONS = {"acknowledged": "acknowledge", "ended": "resolve"}
 """what a notice of that kind means to a receiver that keeps a state of its own"""
 NEVER = 2**62
-LISTED = 50
+LISTED = 25
 """what a page lists beside the incidents that it is sent for, the most severe; the others are listed once these are taken"""
 
 

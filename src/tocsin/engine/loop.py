@@ -114,8 +114,10 @@ class Loop:
             self._wake.clear()
             try:
                 self._signs_of_life()
-                done = self.engine.step()
-                due = self.engine.next_due() if not done else None
+                done, due = 0, self.engine.next_due()
+                if due is not None and due <= self.engine.clock.now():
+                    done = self.engine.step()
+                    due = self.engine.next_due() if not done else None
             except (
                 Busy
             ) as error:  # its sentence says all there is to know, each time the store is asked again
