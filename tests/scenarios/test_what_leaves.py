@@ -8,7 +8,7 @@ from test_what_happens_to_people import World
 from tocsin.alerts.shape import Alert
 from tocsin.catalogue.people import Contact
 from tocsin.engine import commands as c
-from tocsin.engine import overview
+from tocsin.engine import delivery, overview
 from tocsin.engine.watching import Heartbeat
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import record_of
@@ -433,3 +433,16 @@ def test_nothing_leaves_of_what_was_not_committed(world):
     with pytest.raises(DeliveryFailed):
         world.engine.submit(work).result()
     assert beside.of(world) == [] and world.store.read(lambda r: r.outbox()) == []
+
+
+def test_an_alert_is_taken_although_its_page_cannot_be_composed_yet(world, monkeypatch):
+    world.engine.deliveries = beside = Beside()
+    monkeypatch.setattr(delivery, "compose", lambda *anything, **more: 1 / 0)
+    world.alert()
+    assert beside.of(world) == [] and world.incident().severity == "P1"
+    assert "sending" in world.engine.poisoned
+    monkeypatch.undo()
+    world.engine.step()
+    for job in beside.of(world):
+        job()
+    assert len(world.pages("chiara")) == 1

@@ -1,5 +1,6 @@
 """The straight way of Prometheus's alerts: the same answers, the same rows and the same record as the other way."""
 
+import contextlib
 import json
 import re
 import socket
@@ -167,6 +168,23 @@ def test_a_body_that_does_not_arrive_in_time_is_refused_and_its_owner_sees_it(si
         said = answer_on(line)
         assert said.startswith(b"HTTP/1.1 408") and b"connection: close" in said
         assert line.recv(10) == b""
+    assert [one.status for one in site.ways.requests("prometheus")].count(408) == 1
+
+
+def test_what_arrives_after_a_refusal_is_not_taken_after_all(site, straight, monkeypatch):
+    monkeypatch.setattr(protocol, "READ_SECONDS", 0.2)
+    busy = threading.Event()
+    with line_to(site) as line:
+        line.sendall(post(BODIES["one"])[:-5])
+        site.engine.store.submit(lambda tx: busy.wait(1))  # the refusal waits to be kept
+        time.sleep(0.4)
+        line.sendall(post(BODIES["one"])[-5:])
+        time.sleep(0.1)
+        busy.set()
+        assert answer_on(line).startswith(b"HTTP/1.1 408")
+        with contextlib.suppress(OSError):
+            assert line.recv(100) == b""
+    assert straight == [] and site.alerts() == {}
 
 
 def test_a_sender_that_hangs_up_costs_nothing(site, straight):

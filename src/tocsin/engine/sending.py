@@ -125,15 +125,27 @@ class Sending:
         meet in the same rows, and one of them would have to be done again.
         """
         engine = self.engine
-        return self.load(tx, FEW) if engine.store.serial and engine.deliveries.idle() else None
+        if not (engine.store.serial and engine.deliveries.idle()):
+            return None
+        lease, now, rows = self._lease(tx, FEW)
+        try:
+            return Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+        except Exception as error:  # noqa: BLE001  # whoever sent the alert must not be refused for it: the loop tries again
+            engine.set_aside("sending", error, kind="outbox")
+            for row in rows:
+                tx.retry_outbox(row.id, lease, row.not_before, row.last_error, attempt=False)
+            return None
 
     def load(self, tx: Transaction, limit: int) -> Load:
         """Leases what is due and composes it."""
+        lease, now, rows = self._lease(tx, limit)
+        return Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+
+    def _lease(self, tx: Transaction, limit: int) -> tuple[str, Instant, list[OutboxRow]]:
         engine = self.engine
         lease, now = token(engine.randomness), engine.clock.now()
         full = [name for name in engine.channels if engine.deliveries.room(name) <= 0]
-        rows = tx.lease_outbox(now, now + LEASE, lease, limit, full)
-        return Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+        return lease, now, tx.lease_outbox(now, now + LEASE, lease, limit, full)
 
     def dispatch(self, load: Load) -> None:
         """Hands out what was composed, once that is committed."""

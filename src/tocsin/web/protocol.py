@@ -175,7 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._stop_timer()
         if isinstance(self.cycle, Post):
-            if not self.cycle.response_complete:
+            if not (self.cycle.response_complete or self.cycle.refused):
                 self.cycle.way.take(self.cycle, self)
             return
         super().on_message_complete()
