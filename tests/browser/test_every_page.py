@@ -117,6 +117,7 @@ def test_a_keyboard_alone_reaches_an_incident(site, chromium):
     site.alert("payments down", "pay-1")
     page = chromium.new_page()
     page.goto(site.url + "/sign-in")
+    page.wait_for_function("document.activeElement.name === 'login'")  # the cursor is there once it is drawn
     page.keyboard.type(site.login)
     page.keyboard.press("Tab")
     page.keyboard.type(site.password)
