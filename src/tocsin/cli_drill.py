@@ -23,7 +23,10 @@ def drill_list() -> None:
     Example:
       tocsin drill list
     """
-    from tocsin.drill.library import find, names
+    from tocsin.drill.library import (  # the engine behind drills is slow to import, and other commands do without
+        find,
+        names,
+    )
 
     width = max(len(name) for name in names())
     for name in names():
@@ -47,6 +50,7 @@ def drill_run(scenario: str, as_json: bool, policy: Path | None, seed: str | Non
       tocsin drill run demo
       tocsin drill run database-failover --policy policy.yaml --json
     """
+    # as above
     from tocsin.drill import as_json as json_of
     from tocsin.drill import find, run, table
     from tocsin.policy.load import load_policy

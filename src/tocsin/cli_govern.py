@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tocsin.cli_policy import policy, read_text
 from tocsin.cli_responder import Server, add, as_json, pairs, show, when
+from tocsin.kernel.clock import DAY, SystemClock, to_iso
 
 MOST_SHOWN = 20
 
@@ -75,8 +76,6 @@ def figures(days: int, as_json: bool) -> None:
     Example:
       tocsin figures --days 30
     """
-    from tocsin.kernel.clock import DAY, SystemClock, to_iso
-
     start = to_iso(SystemClock().now() - days * DAY)
     found = Server().ask("GET", f"/api/v1/figures?from={start}")
 

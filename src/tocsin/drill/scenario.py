@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -451,8 +452,6 @@ def changed_demo(changes: yaml.MappingNode) -> str:
 
     A person, service or schedule that the demonstration has takes over the keys that are written; the rest of it stays.
     """
-    from importlib import resources
-
     text = resources.files("tocsin.incidents").joinpath("demo_organisation.yaml").read_text("utf-8")
     demo = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(demo, yaml.MappingNode):
