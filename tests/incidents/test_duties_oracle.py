@@ -3,11 +3,13 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tocsin.engine.work import next_duty_moment
 from tocsin.incidents import facts as f
-from tocsin.incidents.duties import duties
+from tocsin.incidents.chasing import next_chase_moment, not_before, reminders
+from tocsin.incidents.duties import duties, owed
 from tocsin.incidents.folding import fold
 from tocsin.incidents.incident import ALL_SEVERITIES, Incident
-from tocsin.kernel.clock import DAY, HOUR, MINUTE, parse_instant
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, earliest, parse_instant
 from tocsin.policy.calendar import BUSINESS, BUSINESS_DAYS
 from tocsin.policy.load import default_policy
 
@@ -108,6 +110,45 @@ def end_pause(oracle, at):
 
 def tell(incident, body, at):
     fold(incident, body, at, incident.version + 1, "person:anna")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(ALL_SEVERITIES), steps, st.data())
+def test_the_next_moment_is_the_first_of_all_that_is_owed_though_most_of_it_is_only_estimated(
+    severity, events, data
+):
+    incident, oracle = Incident("i"), Oracle(severity)
+    tell(incident, f.Declared(1, "INC", "x", severity, "confirmed", "x", "p", rule="r", by="anna"), START)
+    at = START
+    for wait, what, amount in events:
+        at += wait * MINUTE
+        apply(oracle, incident, what, at, amount)
+    open_ones = owed(incident, POLICY)
+    for duty in data.draw(
+        st.lists(st.sampled_from(open_ones), unique_by=id, max_size=4) if open_ones else st.just([])
+    ):
+        body = data.draw(st.sampled_from([
+            f.DutyMissed(duty.id, duty.rule, duty.due, duty.owner, []),
+            *(f.DutyReminded(one.key, duty.rule, "", []) for one in reminders_of(duty, incident)),
+        ]))  # fmt: skip
+        tell(incident, body, at)
+    moments = []
+    for duty in owed(incident, POLICY):
+        moment = next_chase_moment(duty, incident, POLICY.chase(duty.rule), CALENDAR, **hours_of(incident))
+        moments.append(moment)
+        if duty.id not in incident.missed:
+            assert not_before(duty, POLICY.chase(duty.rule)) <= moment
+    expected = incident.paused_until or earliest(moments)
+    assert next_duty_moment(incident, POLICY, CALENDAR) == expected
+
+
+def hours_of(incident):
+    terms = POLICY.severity(incident.severity)
+    return {"business": terms.hours == "business", "digest": terms.escalation.when_missed == "digest"}
+
+
+def reminders_of(duty, incident):
+    return reminders(duty, POLICY.chase(duty.rule), CALENDAR, business=hours_of(incident)["business"])
 
 
 @settings(deadline=None, max_examples=120)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.kernel.clock import ManualClock
+from tocsin.kernel.codec import canonical
 from tocsin.kernel.errors import Unusable
 from tocsin.kernel.facts import GENESIS, Actor, Draft, Stream, chain, from_stored, verify_chain
 from tocsin.kernel.randomness import SeededRandomness, ulid
@@ -98,6 +99,15 @@ def test_a_float_in_a_fact_is_refused_and_located():
             ids=["i"],
         )
     assert caught.value.where == "$.a[0].b"
+
+
+@given(st.floats(), st.text(), st.text())
+def test_no_float_slips_through_and_no_text_is_taken_for_one(number, before, after):
+    for value in ({before: number}, {"x": [before, {"y": number}, after]}):
+        with pytest.raises(Unusable):
+            canonical(value)
+    for text in (before, after, str(number), f":{number},{before}"):
+        assert canonical({"text": text, "n": 7}) == msgspec.json.encode({"n": 7, "text": text})
 
 
 def test_a_seal_holds_for_what_it_sealed_and_for_nothing_else():

@@ -14,7 +14,7 @@ from tocsin.engine import commands as c
 from tocsin.incidents.directory import Directory, OrganisationSettings
 from tocsin.incidents.escalation import one_up
 from tocsin.incidents.organisation import Organisation, demo_organisation
-from tocsin.incidents.sweep import Sweep
+from tocsin.incidents.sweep import Sweep, held
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, WEEK, parse_instant
 from tocsin.notify import coverage
 from tocsin.notify.coverage import COMMAND, RESPOND, TOLD, missing, prove
@@ -213,6 +213,28 @@ def random_organisation(seed):
         people=people, teams=[team], services=[Service("shop", "Shop", team="t")], schedules=schedules, overrides=overrides,
         leaves=leaves, settings=OrganisationSettings(commander_schedule="b", default_team="t"),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_kept_of_an_answer_is_what_is_answered_anew_at_every_moment(seed):
+    directory, chance = random_organisation(seed), random.Random(seed)
+    targets = (
+        "on_call",
+        "secondary",
+        "technical_lead",
+        "incident_commander",
+        "engineering_lead",
+        "cto",
+        "person:nobody",
+    )
+    at = NOW
+    while at < NOW + 9 * DAY:
+        for target in targets:
+            now = max(NOW, at - chance.choice((0, 0, HOUR)))  # a clock may be set back
+            assert held(directory, target, now, service="shop").meant == directory.resolve(
+                target, now, service="shop"
+            )
+        at += chance.choice((1, MINUTE, HOUR, 5 * HOUR))
 
 
 def demands_of(policy, directory, severity, end):

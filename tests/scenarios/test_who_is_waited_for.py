@@ -22,7 +22,7 @@ def known(world, unanswered, people=("chiara", "jonas")):
     """What is kept after a look, a list of numbers for each person, and that the facts say the same."""
 
     def look(reader):
-        unanswered.follow(reader, lambda row: read_incident(reader, row))
+        unanswered.follow(reader, lambda row: read_incident(reader, row), Seen())
         incidents = [read_incident(reader, row) for row in reader.streams("incident", limit=100)]
         for person in people:
             said = {one.id for one in incidents if person in waited_for(one)}
@@ -58,7 +58,7 @@ def test_what_was_rolled_back_is_not_remembered(world):
         unit.record(incident, f.Acknowledged("chiara", "page", list(incident.runs)))
         unit.flush()
         row = tx.streams("incident", limit=1)[0]
-        unanswered.follow(tx, lambda one: seen.read(tx, one))
+        unanswered.follow(tx, lambda one: seen.read(tx, one), seen)
         assert row.version > before and list(unanswered.of("chiara")) == []
         raise Undone
 

@@ -78,10 +78,13 @@ class FactContract:
         position, hash = store.read(lambda tx: tx.last_fact())
         assert store.read(lambda tx: tx.fact_hash(position)) == hash
         assert store.read(lambda tx: tx.fact_hash(position + 1)) is None
-        assert store.read(lambda tx: tx.changed_streams("incident", position, 9)) == []
+        assert store.read(lambda tx: tx.changed_streams("incident", position, 9)) == {}
         other = another_stream()
         store.write(lambda tx: [append(tx, 2, other), append(tx), append(tx, 1, Stream("action", "a"))])
-        assert store.read(lambda tx: tx.changed_streams("incident", position, 9)) == [other.id, INCIDENT.id]
+        changed = store.read(lambda tx: tx.changed_streams("incident", position, 9))
+        assert list(changed) == [other.id, INCIDENT.id]
+        for stream in (other, INCIDENT):
+            assert changed[stream.id] == store.read(lambda tx, one=stream: tx.facts(one))[-1].hash
         assert store.read(lambda tx: tx.changed_streams("incident", position, 3)) is None
 
     def test_whoever_follows_the_positions_misses_no_fact(self, store):
@@ -129,6 +132,15 @@ class FactContract:
 
 
 class StreamContract:
+    def test_a_head_that_moved_leaves_the_rest_of_its_row_as_it_was(self, store):
+        row = a_stream(title="slow")
+        other = a_stream(another_stream(), title="another")
+        store.write(lambda tx: [tx.put_stream(row), tx.put_stream(other)])
+        store.write(lambda tx: tx.move_head(INCIDENT, row.version + 2, b"head", LATER))
+        moved = msgspec.structs.replace(row, version=row.version + 2, head=b"head", updated_at=LATER)
+        assert store.read(lambda tx: tx.stream(INCIDENT)) == moved
+        assert store.read(lambda tx: tx.stream(other.stream)) == other
+
     def test_a_stream_row_comes_back_and_is_found_by_its_number(self, store):
         row = a_stream(
             series="INC",

@@ -285,7 +285,7 @@ class Composer:
         """
         waiting = self._unanswered
         if not self._followed:
-            waiting.follow(self.tx, self._readable)
+            waiting.follow(self.tx, self._readable, self.seen)
             self._followed = True
         body = self.tx.meta(listed_key(person))
         before = frozenset(decode(body, list[str]) if body else ())

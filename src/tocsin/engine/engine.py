@@ -224,7 +224,7 @@ class Engine:
 
     def reading(self, reader: Reader) -> Work:
         """A unit of work to look with: it writes nothing."""
-        return self.work(cast("Transaction", reader), SYSTEM)
+        return self._unit(cast("Transaction", reader), SYSTEM, "", None)
 
     def figures(self, principal: Principal, start: Instant, end: Instant) -> figures.Figures:
         """How promises were kept and what types are judged by, over the incidents opened between two instants."""
@@ -249,10 +249,12 @@ class Engine:
 
     def work(self, tx: Transaction, actor: Actor, command_id: str = "") -> Work:
         """A unit of work at the present moment."""
-        now = self.clock.now()
+        return self._unit(tx, actor, command_id, self.seen)
+
+    def _unit(self, tx: Transaction, actor: Actor, command_id: str, memory: Seen | None) -> Work:
         return Work(
-            tx, now=now, actor=actor, command_id=command_id, directory=self.directory(tx),
-            policy_of=self.policy_of, randomness=self.randomness, kinds=KINDS, keep=self.seen.keep,
+            tx, now=self.clock.now(), actor=actor, command_id=command_id, directory=self.directory(tx), policy_of=self.policy_of,
+            randomness=self.randomness, kinds=KINDS, memory=memory, alone=self.store.serial,
         )  # fmt: skip
 
     def execute(

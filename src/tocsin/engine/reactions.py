@@ -16,6 +16,7 @@ from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
 from tocsin.incidents.incident import OPENED, Incident, Run
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
+from tocsin.incidents.sweep import held
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.ports import OutboxRow
@@ -155,7 +156,10 @@ def advance(work: Work, incident: Incident, run: Run) -> None:
 
 def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None:
     meant = [
-        (target, work.directory.resolve(target, work.now, service=run.service, policy=run.escalation_policy))
+        (
+            target,
+            held(work.directory, target, work.now, service=run.service, policy=run.escalation_policy).meant,
+        )
         for target in due.targets
     ]
     present = any(found.people and not found.anyway for _, found in meant)
@@ -318,9 +322,9 @@ def tell_at_open(work: Work, incident: Incident) -> None:
     service = incident.services[0] if incident.services else ""
     for target in notice.targets:
         people.extend(
-            work.directory.resolve(
-                target, work.now, service=service, policy=incident.escalation_policy
-            ).people
+            held(
+                work.directory, target, work.now, service=service, policy=incident.escalation_policy
+            ).meant.people
         )
     kind, audience = f"{OPENED}{incident.severity}", ", ".join(notice.targets)
     reason = f"{incident.severity} {incident.severity_state}" + (

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tocsin.engine.work import read_incident
+from tocsin.engine.work import View, read_view
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import Instant
@@ -26,7 +26,7 @@ AT_ONCE = 10_000
 """facts since the last look that are followed; where there are more, all that is open is read once more"""
 WORTH_KEEPING = 32 * 1024
 """bytes of the stored view of an incident that is kept read: one of thousands of alerts takes much memory and is rare"""
-KEPT = 256
+KEPT = 512
 
 Order = tuple[str, Instant, int, str]
 """severity, when it opened, its number, its id: the worst and oldest first"""
@@ -35,29 +35,42 @@ Order = tuple[str, Instant, int, str]
 class Seen:
     """Incidents as they were last read or written, by the hash of their last fact: what was rolled back is never found.
 
-    They are looked at and never changed.
+    They are looked at and not changed, except by whoever takes one away.
     """
 
     def __init__(self, most: int = KEPT) -> None:
         self._most = most
-        self._known: dict[str, tuple[bytes, Incident]] = {}
+        self._known: dict[str, View] = {}
 
-    def keep(self, head: bytes, incident: Incident, size: int) -> None:
-        """Remembers an incident after the fact of this hash; ``size``: bytes of its stored view."""
-        if size > WORTH_KEEPING:
-            self._known.pop(incident.id, None)
+    def keep(self, view: View) -> None:
+        """Remembers an incident as it stands after a fact."""
+        id = view.incident.id
+        if view.size > WORTH_KEEPING:
+            self._known.pop(id, None)
             return
-        if len(self._known) >= self._most:
-            self._known.clear()
-        self._known[incident.id] = (head, incident)
+        known = self._known
+        known.pop(id, None)
+        while len(known) >= self._most:  # the one that nobody changed for longest goes
+            known.pop(next(iter(known), ""), None)
+        known[id] = view
+
+    def take(self, id: str, head: bytes) -> View | None:
+        """The incident after the fact of this hash, given away to be changed; None where it is not known as that."""
+        view = self._known.pop(id, None)
+        return view if view is not None and view.head == head else None
+
+    def at(self, id: str, head: bytes) -> Incident | None:
+        """The incident after the fact of this hash, to look at; None where it is not known as that."""
+        view = self._known.get(id)
+        return view.incident if view is not None and view.head == head else None
 
     def read(self, reader: Reader, row: StreamRow) -> Incident:
         """The incident of a row; raises where it cannot be read."""
-        known = self._known.get(row.stream.id)
-        if known is not None and known[0] == row.head:
-            return known[1]
-        incident = read_incident(reader, row)
-        self.keep(row.head, incident, len(row.snapshot))
+        known = self.at(row.stream.id, row.head)
+        if known is not None:
+            return known
+        incident, stored = read_view(reader, row)
+        self.keep(View(row.head, incident, stored, len(row.snapshot) if stored else 0))
         return incident
 
 
@@ -82,7 +95,7 @@ class Unanswered:
         self._known: dict[str, Waiting] = {}
         self._of: dict[str, list[Order]] = {}
 
-    def follow(self, reader: Reader, read: Callable[[StreamRow], Incident | None]) -> None:
+    def follow(self, reader: Reader, read: Callable[[StreamRow], Incident | None], seen: Seen) -> None:
         """Comes up to date. ``read``: the incident of a row, or None where it cannot be read."""
         last = reader.last_fact()
         if last == self._last:
@@ -93,19 +106,20 @@ class Unanswered:
         if changed is None:
             self._known, self._of = {}, {}
             for row in reader.streams("incident", open=True, limit=READ_AT_FIRST):
-                self._put(row, read)
+                self._put(row.stream.id, read(row) if row.open else None)
         else:
-            for id in changed:
-                self.look(reader, id, read)
+            for id, head in changed.items():
+                incident = seen.at(id, head)
+                if incident is not None:
+                    self._put(id, incident)
+                else:
+                    self.look(reader, id, read)
         self._last = last
 
     def look(self, reader: Reader, id: str, read: Callable[[StreamRow], Incident | None]) -> Waiting | None:
         """Reads one anew; answers it where somebody's answer is waited for."""
         row = reader.stream(Stream("incident", id))
-        if row is None:
-            self._forget(id)
-            return None
-        return self._put(row, read)
+        return self._put(id, read(row) if row is not None and row.open else None)
 
     def known(self, id: str) -> Waiting | None:
         """One incident, where somebody's answer is waited for."""
@@ -115,9 +129,8 @@ class Unanswered:
         """What the person has not answered, the worst first."""
         return (self._known[order[3]] for order in self._of.get(person, ()))
 
-    def _put(self, row: StreamRow, read: Callable[[StreamRow], Incident | None]) -> Waiting | None:
-        self._forget(row.stream.id)
-        incident = read(row) if row.open else None
+    def _put(self, id: str, incident: Incident | None) -> Waiting | None:
+        self._forget(id)
         people = waited_for(incident) if incident is not None else frozenset()
         if incident is None or not people:
             return None

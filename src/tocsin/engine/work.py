@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from tocsin.incidents import facts as f
-from tocsin.incidents.chasing import next_chase_moment
+from tocsin.incidents.chasing import next_chase_moment, not_before
 from tocsin.incidents.directory import Directory
-from tocsin.incidents.duties import calendar_of, lapses_at, owed
+from tocsin.incidents.duties import calendar_of, duties, lapses_at, owed
 from tocsin.incidents.escalation import next_escalation
 from tocsin.incidents.folding import BACKDATED, FOLD, refold
 from tocsin.incidents.incident import ENDED, OPENED, Incident, Run
@@ -64,6 +64,29 @@ class Kind(msgspec.Struct, frozen=True):
     reactions: Mapping[type[f.Body], tuple[Reaction, ...]]
 
 
+class View(msgspec.Struct, frozen=True):
+    """An incident after the fact of a hash; the version of its view that is ``stored``, and the bytes of that (0 where it has to
+    be written).
+    """
+
+    head: bytes
+    incident: Incident
+    stored: int
+    size: int
+
+
+class Memory(Protocol):
+    """What a process remembers of incidents from one unit of work to the next."""
+
+    def keep(self, view: View) -> None:
+        """Remembers an incident as it stands after a fact."""
+        ...
+
+    def take(self, id: str, head: bytes) -> View | None:
+        """The incident after the fact of this hash, given away to be changed; None where it is not known as that."""
+        ...
+
+
 class Pending(msgspec.Struct):
     """What one stream gains in this unit of work."""
 
@@ -84,11 +107,12 @@ class Work:
     def __init__(
         self, tx: Transaction, *, now: Instant, actor: Actor, command_id: str, directory: Directory,
         policy_of: Callable[[Reader, str], tuple[Policy, str]], randomness: Randomness,
-        kinds: Mapping[type[Any], Kind], keep: Callable[[bytes, Incident, int], None] | None = None,
+        kinds: Mapping[type[Any], Kind], memory: Memory | None = None, alone: bool = False,
     ) -> None:  # fmt: skip
+        """``alone``: no other unit of work runs beside it, so that it may change what the memory holds."""
         self.tx, self.now, self.actor, self._command_id = tx, now, actor, command_id
         self.directory, self.randomness = directory, randomness
-        self._policy_of, self._kinds, self._keep = policy_of, kinds, keep
+        self._policy_of, self._kinds, self._memory, self._alone = policy_of, kinds, memory, alone
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
 
@@ -133,10 +157,14 @@ class Work:
         row = find_row(self.tx, reference)
         if row.stream.id in self._pending:
             return self.load(row.stream.id)
-        incident, stored = read_view(self.tx, row)
-        size = len(row.snapshot) if stored else 0
-        self._pending[incident.id] = Pending(incident, row.version, row.head, stored=stored, size=size)
-        return incident
+        view = self._memory.take(row.stream.id, row.head) if self._memory and self._alone else None
+        if view is None:
+            incident, stored = read_view(self.tx, row)
+            view = View(row.head, incident, stored, len(row.snapshot) if stored else 0)
+        self._pending[row.stream.id] = Pending(
+            view.incident, row.version, row.head, stored=view.stored, size=view.size
+        )
+        return view.incident
 
     def let_go(self, incident: Incident) -> bool:
         """Writes what was recorded on a large incident and forgets it, so that a batch that concerns many such holds one at a
@@ -186,7 +214,7 @@ class Work:
 
     def _miss_what_restarts(self, incident: Incident, body: f.Body) -> None:
         """A duty that is late when a fact restarts it leaves its miss behind: its timer may not have been looked at yet."""
-        rules = restarted_by(body)
+        rules = restarted_by(body) if type(body) in RESTARTING else ()
         if not rules or not incident.open:
             return
         policy, people = self.policy(incident), [incident.holder] if incident.holder else []
@@ -280,27 +308,37 @@ class Work:
             command_id=self.command_id, now=self.now, ids=pending.ids,
         )  # fmt: skip
         self.tx.append(facts)
-        version, snapshot = facts[-1].version, b""
-        behind = pending.size > SMALL and version - pending.stored < BEHIND
+        version, head, snapshot = facts[-1].version, facts[-1].hash, b""
+        quiet = all(draft.type == f.Delivery.type for draft in pending.drafts)
+        behind = (quiet or pending.size > SMALL) and pending.size > 0 and version - pending.stored < BEHIND
         if not behind:
             snapshot = encode(state)
             pending.stored, pending.size = version, len(snapshot)
-        self.tx.put_stream(
-            StreamRow(
-                stream=stream, version=version, head=facts[-1].hash, fold=kind.fold_version, snapshot=snapshot,
-                restricted=state.restricted, updated_at=self.now, **kind.row(state),
-            ),
-            behind=behind,
-        )  # fmt: skip
-        if self._keep is not None and isinstance(state, Incident):
-            self._keep(facts[-1].hash, state, pending.size)
-        moves = any(draft.type != f.Delivery.type for draft in pending.drafts)
-        pending.version, pending.head, pending.drafts, pending.ids = facts[-1].version, facts[-1].hash, [], []
-        if moves:  # that a message left makes nothing due, and there are many such facts
+        if quiet and behind:  # that a message left shows in no list, and there are many such facts
+            self.tx.move_head(stream, version, head, self.now)
+        else:
+            self.tx.put_stream(
+                StreamRow(
+                    stream=stream, version=version, head=head, fold=kind.fold_version, snapshot=snapshot,
+                    restricted=state.restricted, updated_at=self.now, **kind.row(state),
+                ),
+                behind=behind,
+            )  # fmt: skip
+        if self._memory is not None and isinstance(state, Incident):
+            self._memory.keep(View(head, state, pending.stored, pending.size))
+        pending.version, pending.head, pending.drafts, pending.ids = version, head, [], []
+        if not quiet:  # and makes nothing due
             self.rearm(state)
 
 
 ALL = ("*",)
+
+
+RESTARTING = frozenset((
+    f.UpdatePosted, f.StandUpHeld, f.Heard, f.MergedFrom, f.SplitOff, f.SeverityChanged, f.StatusChanged, f.PolicyAdopted, f.TypeSet,
+    f.ImpactSet, f.MergedInto,
+))  # fmt: skip
+"""the facts that :func:`restarted_by` knows: most are none of them"""
 
 
 def restarted_by(body: f.Body) -> tuple[str, ...]:
@@ -431,10 +469,16 @@ def next_duty_moment(incident: Incident, policy: Policy, calendar: BusinessCalen
         return incident.paused_until
     severity = policy.severity(incident.severity)
     business, digest = severity.hours == "business", severity.escalation.when_missed == "digest"
-    return earliest(
-        next_chase_moment(duty, incident, policy.chase(duty.rule), calendar, business=business, digest=digest)
-        for duty in owed(incident, policy)
-    )
+    first: Instant | None = None
+    for duty in duties(incident, policy):
+        if duty.met_at or duty.waived:
+            continue
+        terms = policy.chase(duty.rule)
+        if first is not None and duty.id not in incident.missed and not_before(duty, terms) >= first:
+            continue
+        at = next_chase_moment(duty, incident, terms, calendar, business=business, digest=digest)
+        first = at if first is None else earliest((first, at))
+    return first
 
 
 def may_resolve_itself(incident: Incident, policy: Policy) -> bool:

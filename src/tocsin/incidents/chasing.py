@@ -50,21 +50,24 @@ def is_chased(duty: Duty, digest: bool = False) -> bool:
 
 def reminders(duty: Duty, terms: Chase, calendar: BusinessCalendar, *, business: bool) -> list[Reminder]:
     """The reminders before ``duty``, the earliest first; none of them at or after it is due, none before its chasing starts."""
-    length = max(0, duty.due - duty.start)
-    wanted = [
-        (f"{duty.id}@{percent}%", duty.start + length * percent // 100) for percent in terms.remind_at_percent
-    ]
-    wanted += [
-        (f"{duty.id}-{before.text}", duty.due - before.micros)
-        for before in terms.remind_before
-        if before.is_elapsed
-    ]
     moments = [
-        Reminder(key, _in_hours(max(at, duty.chase_from), calendar, business))
-        for key, at in wanted
-        if at > duty.start or duty.chase_from > duty.start
+        Reminder(key, _in_hours(at, calendar, business) if business else at)
+        for key, at in _wanted(duty, terms)
     ]
     return sorted((one for one in moments if one.at < duty.due), key=lambda one: one.at)
+
+
+def _wanted(duty: Duty, terms: Chase) -> list[tuple[str, Instant]]:
+    """(key, when) of each reminder, its hours not yet looked at."""
+    start, due, chase_from = duty.start, duty.due, duty.chase_from
+    length = max(0, due - start)
+    wanted = [
+        (f"{duty.id}@{percent}%", start + length * percent // 100) for percent in terms.remind_at_percent
+    ]
+    for before in terms.remind_before:
+        if before.is_elapsed:
+            wanted.append((f"{duty.id}-{before.text}", due - before.micros))
+    return [(key, max(at, chase_from)) for key, at in wanted if at > start or chase_from > start]
 
 
 def next_chased(
@@ -126,23 +129,33 @@ def remember(state: Said, body: f.Body | None, at: Instant) -> None:
             pass
 
 
+def not_before(duty: Duty, terms: Chase) -> Instant:
+    """Before this nobody has to be reminded of a duty that was not missed: quickly said, and no later than the true moment."""
+    soonest = duty.due + 1
+    if terms.remind_at_percent:
+        soonest = min(soonest, duty.start + max(0, duty.due - duty.start) * terms.remind_at_percent[0] // 100)
+    return min(soonest, duty.due - terms.longest_before) if terms.remind_before else soonest
+
+
 def next_chase_moment(
     duty: Duty, said: Said, terms: Chase, calendar: BusinessCalendar, *, business: bool, digest: bool
 ) -> Instant | None:
     """When somebody has to be reminded of, or chased for, a duty that is owed; its miss included."""
     if duty.id not in said.missed:
-        moments: list[Instant | None] = [duty.due + 1]
-        if is_chased(duty, digest):
-            sent = set(said.reminded)
-            moments += [
-                one.at for one in reminders(duty, terms, calendar, business=business) if one.key not in sent
-            ]
-        return earliest(moments)
+        first = duty.due + 1
+        if is_chased(
+            duty, digest
+        ):  # each incident asks this of all it owes after each of its facts: no lists, no objects
+            for key, at in _wanted(duty, terms):
+                if at < first and key not in said.reminded:
+                    at = _in_hours(at, calendar, business) if business else at
+                    first = at if at < duty.due and at < first else first
+        return first
     if not is_chased(duty, digest):
         return None
     done = said.chased.get(duty.id, 0)
     after = None if digest else next_chased(duty, terms, calendar, done, business=business)
-    moments = [after.at if after else None]
+    moments: list[Instant | None] = [after.at if after else None]
     if duty.id not in said.escalated:
         moments.append(escalates_at(duty, terms, calendar, business=business, digest=digest))
     return earliest(moments)

@@ -63,6 +63,14 @@ class Resolved(msgspec.Struct, frozen=True):
     anyway: bool = False
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Whom a target ``meant`` at ``since``, and until when at least that stays so (None: for ever)."""
+
+    since: Instant
+    until: Instant | None
+    meant: Resolved
+
+
 class Unreachable(msgspec.Struct, frozen=True):
     """Somebody on call whom no tested channel can wake, and the sentence to show."""
 
@@ -127,7 +135,7 @@ class Directory:
             self._overrides_of.setdefault(override.schedule, []).append(override)
         # an answer says over which stretch it holds, so the last one is worth keeping; nothing else ever changes here
         self._answers: dict[tuple[str, str], OnCall] = {}
-        self.stretches: dict[tuple[str, str, str], tuple[Instant, Instant | None]] = {}
+        self.stretches: dict[tuple[str, str, str], Held] = {}
         """(target, service, policy) → a stretch over which its last answer holds; kept by :mod:`tocsin.incidents.sweep`"""
         self._leaves_of: dict[str, list[Leave]] = {}
         for leave in self.leaves:

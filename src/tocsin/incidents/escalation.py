@@ -5,13 +5,14 @@ The chain (targets and delays) is the policy's, or the escalation policy's own; 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident, Run
 from tocsin.kernel.clock import MINUTE, Instant
+from tocsin.policy import model as policy_model
 from tocsin.policy.calendar import BUSINESS, ELAPSED, BusinessCalendar, Duration
 from tocsin.policy.model import Policy
 
@@ -64,7 +65,22 @@ def chain_of(run: Run, policy: Policy, directory: Directory) -> Chain:
                 chain.repeat_every,
             )
         steps, repeat = chain.steps, chain.repeat_every
-    return Chain(tuple(Step(step.after, tuple(step.targets), step.quiet) for step in steps), repeat)
+    return Chain(_plain(steps), repeat)
+
+
+_PLAIN: dict[int, tuple[Sequence[policy_model.Step], tuple[Step, ...]]] = {}
+"""by the identity of a policy's steps, which are kept so that it stays theirs: they are asked for several times in each incident"""
+_MOST_PLAIN = 256
+
+
+def _plain(steps: Sequence[policy_model.Step]) -> tuple[Step, ...]:
+    known = _PLAIN.get(id(steps))
+    if known is None:
+        if len(_PLAIN) >= _MOST_PLAIN:
+            _PLAIN.clear()
+        plain = tuple(Step(step.after, tuple(step.targets), step.quiet) for step in steps)
+        known = _PLAIN[id(steps)] = (steps, plain)
+    return known[1]
 
 
 def next_step(run: Run, chain: Chain, calendar: BusinessCalendar) -> Due | None:

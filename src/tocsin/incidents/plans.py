@@ -87,20 +87,15 @@ def begins(plan: Continuity, incident: Incident, catalogue: Catalogue, policy: P
         return ""
     if incident.subtype and incident.subtype in plan.subtypes:
         return f"the incident is of the subtype {incident.subtype.replace('_', ' ')}"
-    components = {policy.component(name) for name in plan.components}
-    named = {name.casefold() for name in plan.services}
     for service in incident.services:
         known = catalogue.get(service)
         if known is None:
             continue
         component = policy.component(known.component)
-        if component and component in components:
+        if component and any(policy.component(name) == component for name in plan.components):
             return f"{known.name} is affected, which is part of {known.component}"
-        if named & {
-            known.id.casefold(),
-            known.name.casefold(),
-            *(alias.casefold() for alias in known.aliases),
-        }:
+        called = (known.id, known.name, *known.aliases)
+        if plan.services_named and any(name.casefold() in plan.services_named for name in called):
             return f"{known.name} is affected"
     return ""
 

@@ -6,7 +6,8 @@ Each function is pure: an incident's state and its frozen policy in, duties out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from tocsin.incidents.duty import Duty
@@ -204,12 +205,21 @@ def next_slot(terms: StandUps, calendar: BusinessCalendar, after: Instant) -> In
     zone = ZoneInfo(calendar.zone)
     day = to_datetime(after, zone).date()
     while True:
-        for text in sorted(terms.at):
-            hour, _, minute = text.partition(":")
-            slot = from_datetime(datetime(day.year, day.month, day.day, int(hour), int(minute), tzinfo=zone))
+        for slot in _slots(terms.at, calendar.zone, day):
             if slot > after and (terms.days == "every" or _is_working_day(calendar, slot, zone)):
                 return slot
         day += timedelta(days=1)
+
+
+@lru_cache(maxsize=256)
+def _slots(at: tuple[str, ...], zone: str, day: date) -> tuple[Instant, ...]:
+    """The instants of a day's times, in order of its clock."""
+    found = []
+    for text in sorted(at):
+        hour, _, minute = text.partition(":")
+        wall = datetime(day.year, day.month, day.day, int(hour), int(minute), tzinfo=ZoneInfo(zone))
+        found.append(from_datetime(wall))
+    return tuple(found)
 
 
 def _is_working_day(calendar: BusinessCalendar, slot: Instant, zone: ZoneInfo) -> bool:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from tocsin.incidents.directory import Directory, Resolved
+from tocsin.incidents.directory import Directory, Held, Resolved
 from tocsin.kernel.clock import Instant
 from tocsin.oncall.schedules import OnCall
 
@@ -50,11 +50,11 @@ class Sweep(Directory):
                     self._holds(edge)
         return super().off(person_id, at)
 
-    def until(self, target: str, at: Instant, *, service: str = "", policy: str = "") -> Instant | None:
-        """Until when at least what ``target`` means at ``at`` stays so; None: for ever."""
+    def held(self, target: str, at: Instant, *, service: str = "", policy: str = "") -> Held:
+        """Whom ``target`` means at ``at``, and until when at least that stays so."""
         self._until = None
-        self.resolve(target, at, service=service, policy=policy)
-        return self._until
+        meant = self.resolve(target, at, service=service, policy=policy)
+        return Held(at, self._until, meant)
 
     def line(self, target: str, start: Instant, end: Instant, *, service: str = "", policy: str = "") -> Line:
         """Whom ``target`` means from ``start`` until ``end``."""
@@ -73,15 +73,17 @@ class Sweep(Directory):
         return found
 
 
+def held(directory: Directory, target: str, at: Instant, *, service: str = "", policy: str = "") -> Held:
+    """Whom ``target`` means at ``at``, and until when; kept with the directory, because incidents ask again and again."""
+    key = (target, service, policy)
+    known = directory.stretches.get(key)
+    if known is None or not known.since <= at or (known.until is not None and at >= known.until):
+        known = directory.stretches[key] = Sweep(directory).held(target, at, service=service, policy=policy)
+    return known
+
+
 def holds_until(
     directory: Directory, target: str, at: Instant, *, service: str = "", policy: str = ""
 ) -> Instant | None:
-    """Until when what ``target`` means at ``at`` holds at least; None: for ever. Kept with the directory."""
-    key = (target, service, policy)
-    known = directory.stretches.get(key)
-    if known is None or not known[0] <= at or (known[1] is not None and at >= known[1]):
-        known = directory.stretches[key] = (
-            at,
-            Sweep(directory).until(target, at, service=service, policy=policy),
-        )
-    return known[1]
+    """Until when what ``target`` means at ``at`` holds at least; None: for ever."""
+    return held(directory, target, at, service=service, policy=policy).until

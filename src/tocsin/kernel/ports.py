@@ -193,8 +193,10 @@ class Reader(Protocol):
         """The hash of the fact at a position, or None where there is none."""
         ...
 
-    def changed_streams(self, kind: str, after: int, limit: int) -> list[str] | None:
-        """Ids of the streams of a kind that gained facts after a position; None where there are over ``limit`` facts."""
+    def changed_streams(self, kind: str, after: int, limit: int) -> dict[str, bytes] | None:
+        """The streams of a kind that gained facts after a position, id → the hash of its last; None where there are over
+        ``limit`` facts.
+        """
         ...
 
     def streams(
@@ -300,6 +302,10 @@ class Transaction(Reader, Protocol):
 
     def put_stream(self, row: StreamRow, *, behind: bool = False) -> None:
         """Writes head, snapshot and list columns (insert or update). ``behind``: the snapshot that is stored stays."""
+        ...
+
+    def move_head(self, stream: Stream, version: int, head: bytes, now: Instant) -> None:
+        """Notes that a stream has gone on where nothing that its row shows has changed; its snapshot lies behind then."""
         ...
 
     def redact(self, stream: Stream, fact_id: str, stand_in: bytes | None = None) -> bool:

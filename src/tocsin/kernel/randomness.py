@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import threading
+from functools import lru_cache
 from typing import Protocol
 
 from tocsin.kernel.clock import MILLISECOND, Instant
@@ -43,8 +44,19 @@ class SeededRandomness:
 
 def ulid(randomness: Randomness, now: Instant) -> str:
     """A ULID (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits, 26 Crockford base 32 letters."""
-    value = ((now // MILLISECOND) & ((1 << 48) - 1)) << 80 | randomness.bits(80)
-    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+    value, pairs = randomness.bits(80), _PAIRS
+    return (
+        f"{_moment(now // MILLISECOND)}{pairs[value >> 70]}{pairs[value >> 60 & 1023]}{pairs[value >> 50 & 1023]}"
+        f"{pairs[value >> 40 & 1023]}{pairs[value >> 30 & 1023]}{pairs[value >> 20 & 1023]}{pairs[value >> 10 & 1023]}"
+        f"{pairs[value & 1023]}"
+    )
+
+
+@lru_cache(maxsize=16)
+def _moment(milliseconds: int) -> str:
+    """The first ten letters of a ULID; many are made in one millisecond."""
+    value = milliseconds & ((1 << 48) - 1)
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(40, -1, -10)])
 
 
 def token(randomness: Randomness, bits: int = 192) -> str:

@@ -117,11 +117,9 @@ def holds(condition: Condition, facts: Facts) -> bool:
 def test_of(condition: Condition) -> Callable[[Facts], bool]:
     """The function that says whether ``condition`` is true of facts, for conditions that are asked again and again."""
     if condition.all is not None:
-        every = [test_of(part) for part in condition.all]
-        return lambda facts: all(test(facts) for test in every)
+        return _joined([test_of(part) for part in condition.all], True)
     if condition.any is not None:
-        either = [test_of(part) for part in condition.any]
-        return lambda facts: any(test(facts) for test in either)
+        return _joined([test_of(part) for part in condition.any], False)
     if condition.not_ is not None:
         other = test_of(condition.not_)
         return lambda facts: not other(facts)
@@ -135,6 +133,18 @@ def test_of(condition: Condition) -> Callable[[Facts], bool]:
     return test
 
 
+def _joined(tests: list[Callable[[Facts], bool]], every: bool) -> Callable[[Facts], bool]:
+    """Whether all of them hold, or one of them does. Written out: of dozens of rules each is asked of each alert."""
+
+    def joined(facts: Facts) -> bool:
+        for test in tests:
+            if test(facts) is not every:
+                return not every
+        return every
+
+    return joined
+
+
 def _comparison(condition: Condition) -> Callable[[Fact], bool]:
     if condition.matches is not None:
         search = pattern(condition.matches).search
@@ -144,6 +154,9 @@ def _comparison(condition: Condition) -> Callable[[Fact], bool]:
         return lambda value: str(value).casefold() in texts
     if condition.equals is not None:
         wanted = condition.equals
+        if isinstance(wanted, str):
+            folded = wanted.casefold()
+            return lambda value: str(value).casefold() == folded
         return lambda value: _equal(value, wanted)
     above, at_least, below = condition.above, condition.at_least, condition.below
 
@@ -169,12 +182,9 @@ def facts_asked(condition: Condition) -> frozenset[str]:
     return frozenset().union(*(facts_asked(part) for part in parts))
 
 
-def _equal(value: Fact, wanted: bool | int | float | str) -> bool:
+def _equal(value: Fact, wanted: bool | int | float) -> bool:
     if isinstance(wanted, bool):
         return value is wanted or (isinstance(value, str) and value.casefold() == str(wanted).casefold())
-    if isinstance(wanted, str):
-        shown = str(value).casefold() if isinstance(value, bool) else str(value)
-        return shown.casefold() == wanted.casefold()
     return number_of(value) == wanted
 
 

@@ -258,6 +258,11 @@ class Chase(Terms):
             raise ValueError("remind_at_percent must rise, each once: [50, 80]")
         return self
 
+    @cached_property
+    def longest_before(self) -> int:
+        """Microseconds of the longest elapsed time in ``remind_before``; 0 where there is none."""
+        return max((before.micros for before in self.remind_before if before.is_elapsed), default=0)
+
 
 DUTIES = (
     "acknowledge", "respond", "resolve", "update", "stand_up", "message", "validation", "continuity", "post_mortem", "action",
@@ -548,11 +553,16 @@ class Policy(Terms):
     def component(self, name: str) -> str:
         """The key of the status page's component that ``name`` means, by key or by name; empty where there is none."""
         wanted = name.strip().casefold()
-        by_name = next(
-            (key for key, one in self.outside.components.items() if one.name.casefold() == wanted), ""
-        )
         plain = wanted.replace(" ", "_").replace("-", "_")
-        return by_name or (plain if plain in self.outside.components else "")
+        return self._components.get(wanted) or (plain if plain in self.outside.components else "")
+
+    @cached_property
+    def _components(self) -> dict[str, str]:
+        """Name of a component → its key, the first where two are called the same."""
+        named: dict[str, str] = {}
+        for key, one in self.outside.components.items():
+            named.setdefault(one.name.casefold(), key)
+        return named
 
     def chase(self, duty: str) -> Chase:
         """How that kind of duty is chased; the ``default`` where the policy says nothing of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -74,6 +75,11 @@ class Continuity(Terms):
         if not (self.components or self.services or self.subtypes):
             raise ValueError("nothing begins this plan: name components, services or subtypes")
         return self
+
+    @cached_property
+    def services_named(self) -> frozenset[str]:
+        """``services`` without regard to letter case."""
+        return frozenset(name.casefold() for name in self.services)
 
 
 class Hearing(Terms):

@@ -34,13 +34,16 @@ _BY_NUMBER = sql(f"{_SELECT} WHERE series = :series AND number = :number AND num
 _LAST_FACT = sql("SELECT position, hash FROM facts ORDER BY position DESC LIMIT 1")
 _HASH = sql("SELECT hash FROM facts WHERE position = :position")
 # every fact after a position, told apart here: asked for one kind, the planner walks through all facts of it
-_CHANGED = sql("SELECT kind, stream FROM facts WHERE position > :after ORDER BY position LIMIT :limit")
+_CHANGED = sql("SELECT kind, stream, hash FROM facts WHERE position > :after ORDER BY position LIMIT :limit")
 _HEADS = sql("SELECT kind, id, version, head FROM streams")
 _HEADS_OF = sql("SELECT kind, id, version, head FROM streams WHERE kind = :kind")
 _PUT = upsert("streams", [*_COLUMNS, "words"], ["kind", "id"])
 _MOVE = sql(
     f"UPDATE streams SET {', '.join(f'{name} = :{name}' for name in [*_LIST, 'words'] if name != 'snapshot')}"
     " WHERE kind = :kind AND id = :id"
+)
+_MOVE_HEAD = sql(
+    "UPDATE streams SET version = :version, head = :head, updated_at = :now WHERE kind = :kind AND id = :id"
 )
 _FLAGS = [2 + _LIST.index(name) for name in ("open", "restricted", "drill")]
 
@@ -128,9 +131,9 @@ class FactReading:
         row = self.session.row(_HASH, {"position": position})
         return bytes(row[0]) if row else None
 
-    def changed_streams(self, kind: str, after: int, limit: int) -> list[str] | None:
+    def changed_streams(self, kind: str, after: int, limit: int) -> dict[str, bytes] | None:
         rows = self.session.rows(_CHANGED, {"after": after, "limit": limit + 1})
-        return None if len(rows) > limit else list(dict.fromkeys(row[1] for row in rows if row[0] == kind))
+        return None if len(rows) > limit else {row[1]: bytes(row[2]) for row in rows if row[0] == kind}
 
     def heads(self, kind: str | None = None) -> dict[str, tuple[int, bytes]]:
         rows = self.session.rows(_HEADS) if kind is None else self.session.rows(_HEADS_OF, {"kind": kind})
@@ -173,6 +176,10 @@ class FactWriting(FactReading):
         if behind:
             del params["snapshot"]
         self.session.run(_MOVE if behind else _PUT, params)
+
+    def move_head(self, stream: Stream, version: int, head: bytes, now: Instant) -> None:
+        params = {"kind": stream.kind, "id": stream.id, "version": version, "head": head, "now": now}
+        self.session.run(_MOVE_HEAD, params)
 
     def redact(self, stream: Stream, fact_id: str, stand_in: bytes | None = None) -> bool:
         # the view and the list row, which held the same words, are written over in the same unit of work

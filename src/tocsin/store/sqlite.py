@@ -27,7 +27,7 @@ from tocsin.kernel.errors import Busy, Conflict, Refused, TocsinError, Unusable
 from tocsin.kernel.ports import Reader, Transaction
 from tocsin.store import revisions
 from tocsin.store.listeners import Listeners
-from tocsin.store.sql import Params, Row, Statement, check_text, nul, sql, surrogate, too_large
+from tocsin.store.sql import Params, Row, Statement, check_text, nul, sql, surrogate, too_large, upsert
 from tocsin.store.transaction import SqlReader, SqlTransaction
 
 try:
@@ -49,10 +49,8 @@ CHECKPOINT_COMMITS = 2_000
 IDLE_SECONDS = 1.0
 IDLE_READERS = 16
 
-_NEXT_NUMBER = sql(
-    "INSERT INTO counters (name, value) VALUES (:name, 1)"
-    " ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value"
-)
+_NUMBER = sql("SELECT value FROM counters WHERE name = :name")
+_COUNT_ON = upsert("counters", ["name", "value"], ["name"])
 
 
 class SqliteSession:
@@ -116,7 +114,11 @@ class SqliteSession:
         yield from self.connection.execute(text)
 
     def next_number(self, series: str) -> int:
-        return int(self.rows(_NEXT_NUMBER, {"name": f"number:{series}"})[0][0])
+        name = f"number:{series}"
+        row = self.row(_NUMBER, {"name": name})
+        number = int(row[0]) + 1 if row else 1
+        self.run(_COUNT_ON, {"name": name, "value": number})
+        return number
 
     def lock_positions(self) -> None:
         """Nothing to do: the one writer gives positions in the order of commits."""

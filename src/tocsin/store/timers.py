@@ -101,6 +101,14 @@ def _lease(channels: str) -> Statement:
 
 _LEASE_ALL = _lease("")
 _LEASE_SOME = _lease(" AND NOT (channel = ANY(:channels))")
+# SQLite alone: one writer, so that what is read can be written over; without an order, for sorting costs more than all else
+_FEW_DUE = {
+    half: sql(f"{_SELECT} {half.removeprefix('FROM outbox ').replace('{channels}', '')} LIMIT :limit")
+    for half in (_DUE_OF_FREE, _DUE_OF_LEASED)
+}
+_TAKE = sql(
+    "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token WHERE id = :id"
+)
 _HELD_BY = "WHERE id = :id AND state = 'leased' AND lease_token = :token"
 _COMPLETE = sql(
     "UPDATE outbox SET state = :state, finished_at = :now, last_error = :error, lease_until = 0,"
@@ -233,6 +241,10 @@ class TimerWriting(TimerReading):
     def lease_outbox(
         self, now: Instant, lease_until: Instant, token: str, limit: int, exclude_channels: Sequence[str] = ()
     ) -> list[OutboxRow]:
+        if not exclude_channels and self.session.dialect == "sqlite":
+            few = self._lease_few(now, lease_until, token, limit)
+            if few is not None:
+                return few
         params: dict[str, Any] = {"now": now, "lease_until": lease_until, "token": token, "limit": limit}
         if exclude_channels:
             rows = self.session.returning(_LEASE_SOME, {**params, "channels": list(exclude_channels)})
@@ -241,6 +253,24 @@ class TimerWriting(TimerReading):
         return sorted(
             (OutboxRow(*row) for row in rows), key=lambda row: (row.urgency, row.not_before, row.id)
         )
+
+    def _lease_few(
+        self, now: Instant, lease_until: Instant, token: str, limit: int
+    ) -> list[OutboxRow] | None:
+        """All that is due; None where that is more than ``limit``, so that somebody has to choose."""
+        params = {"now": now, "limit": limit + 1}
+        due = [
+            OutboxRow(*row) for statement in _FEW_DUE.values() for row in self.session.rows(statement, params)
+        ]
+        if len(due) > limit:
+            return None
+        for row in due:
+            row.state, row.lease_until, row.lease_token = "leased", lease_until, token
+        if due:
+            self.session.many(
+                _TAKE, [{"id": row.id, "lease_until": lease_until, "token": token} for row in due]
+            )
+        return sorted(due, key=lambda row: (row.urgency, row.not_before, row.id))
 
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool:
         params = {"id": id, "token": token, "state": state, "now": now, "error": error}
