@@ -10,6 +10,8 @@ import re
 from contextlib import closing
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tocsin.drill.stage import INTEGRATION, Sent, Stage
 from tocsin.engine.kinds import KINDS
 from tocsin.engine.placing import QUIET
@@ -22,7 +24,7 @@ from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.folding import refold
 from tocsin.incidents.incident import Incident, alert_key
 from tocsin.kernel.clock import MINUTE, SECOND
-from tocsin.kernel.facts import Fact, verify_chain
+from tocsin.kernel.facts import Fact, Stream, verify_chain
 from tocsin.kernel.ports import AlertRow, Reader, StreamRow, TimerRow
 from tocsin.learn.score import score
 from tocsin.policy.model import Policy
@@ -167,6 +169,7 @@ class Checker:
             if kind.state is not Incident:
                 self._other_kind(reader, kind, at_rest)
         self._alerts(reader, at_rest)
+        self._remembered(reader)
 
     def disturb(self) -> None:
         """The process was killed or the clock was set: what was sent before may be sent once more."""
@@ -481,6 +484,18 @@ class Checker:
         asked = {"silenced": rules.silences, "maintenance": rules.maintenance}.get(row.state)
         if free and asked is not None and all(one.ends_at <= now for one in asked):
             raise Broken(f"what is kept quiet is looked at again: {key} is {row.state} after the end")
+
+    def _remembered(self, reader: Reader) -> None:
+        """What a process remembers from one unit of work to the next is what is stored."""
+        for (integration, key), kept in list(getattr(self.stage.store, "_kept", {}).items()):
+            if reader.alerts_by_key(integration, [key]).get(key) != kept:
+                raise Broken(f"what is remembered is what is stored: the alert {key} is another")
+        for view in list(self.stage.engine.seen._known.values()):
+            row = reader.stream(Stream("incident", view.incident.id))
+            if row is not None and row.head == view.head:
+                stored = read_incident(reader, row)
+                if msgspec.json.encode(stored) != msgspec.json.encode(view.incident):
+                    raise Broken(f"what is remembered is what is stored: {stored.name} is another")
 
     def _alerts(self, reader: Reader, at_rest: bool) -> None:
         sure = {key: sender for key, sender in self.alerts.items() if sender.sure}

@@ -105,6 +105,11 @@ def test_an_alert_that_is_not_on_disk_is_seen(monkeypatch):
     assert "no acknowledged alert is lost" in first_broken()
 
 
+def test_an_alert_that_is_remembered_otherwise_than_it_is_stored_is_seen(monkeypatch):
+    monkeypatch.setattr(SqlTransaction, "touch_alerts", lambda self, rows: self._keep(rows))
+    assert "what is remembered is what is stored" in first_broken()
+
+
 def test_a_page_for_somebody_on_leave_is_seen(monkeypatch):
     monkeypatch.setattr(Directory, "_present", lambda self, people, at: (tuple(people), ()))
     assert "nobody" in first_broken()

@@ -333,6 +333,99 @@ class AlertContract:
         )
         assert [row.dedup_key for row in store.read(lambda tx: tx.alerts_ending(LATER))] == ["soon", "late"]
 
+    def test_repeats_move_the_end_of_an_alert_and_it_is_looked_at_again_when_it_would_have_ended(self, store):
+        def ending(until):
+            return [row.dedup_key for row in store.read(lambda tx: tx.alerts_ending(until))]
+
+        def next_end():
+            return store.read(lambda tx: tx.next_end())
+
+        assert next_end() is None
+        rows = [an_alert("never"), an_alert("repeats", ends_at=NOW), an_alert("ends", ends_at=NOW + 2)]
+        store.write(lambda tx: tx.put_alerts(rows))
+        assert next_end() == NOW
+        rows[1].ends_at, rows[1].repeats = LATER, 1
+        store.write(lambda tx: tx.touch_alerts(rows[1:2]))
+        assert next_end() == NOW, "nothing ends before that, and something might"
+        assert ending(NOW + 1) == []
+        assert ending(LATER) == ["ends", "repeats"]
+        store.write(lambda tx: tx.look_later(NOW))
+        assert next_end() == NOW + 2
+        rows[1].ends_at = NOW + 1  # it ends sooner than it said before
+        store.write(lambda tx: tx.put_alerts(rows[1:2]))
+        assert (next_end(), ending(NOW + 2)) == (NOW + 1, ["repeats", "ends"])
+        for row in rows:
+            row.status = "expired"
+        store.write(lambda tx: tx.put_alerts(rows))
+        assert (next_end(), ending(LATER)) == (None, [])
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 130])
+    def test_many_rows_are_written_and_touched_each_with_its_own(self, store, count):
+        rows = [
+            an_alert(f"a{number:03}", ends_at=NOW + number, body=b"%d" % number) for number in range(count)
+        ]
+        store.write(lambda tx: tx.put_alerts(rows))
+        for number, row in enumerate(rows):
+            row.ends_at, row.last_at, row.source_at, row.repeats = (
+                LATER + number,
+                NOW + number,
+                number,
+                number + 1,
+            )
+        store.write(lambda tx: [tx.touch_alerts(rows), tx.touch_alerts([])])
+        assert store.read(lambda tx: tx.alerts(status="firing")) == rows
+        store.write(
+            lambda tx: tx.put_alerts([msgspec.structs.replace(row, status="resolved") for row in rows[1:]])
+        )
+        assert [row.dedup_key for row in store.read(lambda tx: tx.alerts(status="firing"))] == ["a000"]
+        facts = facts_after(0, GENESIS, count)
+        store.write(lambda tx: tx.append(facts))
+        stored = store.read(lambda tx: tx.facts(INCIDENT))
+        assert [msgspec.structs.replace(fact, position=0) for fact in stored] == facts
+        assert [fact.position for fact in stored] == sorted(fact.position for fact in stored)
+
+    def test_ends_that_have_moved_are_looked_at_some_at_a_time(self, store):
+        rows = [an_alert(f"a{number}", ends_at=NOW + number) for number in range(5)]
+        store.write(lambda tx: tx.put_alerts(rows))
+        for row in rows:
+            row.ends_at = LATER
+        store.write(lambda tx: tx.touch_alerts(rows))
+        looked = []
+        while (end := store.read(lambda tx: tx.next_end())) < LATER:
+            looked.append(end)
+            store.write(lambda tx: tx.look_later(NOW + 9, limit=2))
+        assert looked == [NOW, NOW + 2, NOW + 4]
+
+    def test_an_alert_that_was_read_and_not_written_is_read_as_it_is_stored(self, store):
+        def change(undo):
+            def work(tx):
+                row = tx.alerts_by_key("prometheus", ["a"])["a"]
+                row.repeats += 10
+                if undo:
+                    tx.put_alerts([row])
+                    raise Undone
+
+            return work
+
+        class Undone(Exception):
+            pass
+
+        def repeats():
+            return store.write(lambda tx: tx.alerts_by_key("prometheus", ["a"])["a"].repeats)
+
+        store.write(lambda tx: tx.put_alerts([an_alert("a", repeats=3)]))
+        assert repeats() == 3
+        store.write(change(undo=False))
+        assert repeats() == 3
+        store.write(lambda tx: tx.put_alerts([an_alert("a", repeats=4)]))
+        with pytest.raises(Undone):
+            store.write(change(undo=True))
+        assert repeats() == 4
+        store.write(lambda tx: tx.put_alerts([an_alert("a", incident=INCIDENT.id)]))
+        store.write(lambda tx: tx.move_alerts(INCIDENT.id, "two"))
+        assert store.write(lambda tx: tx.alerts_by_key("prometheus", ["a", "b"]))["a"].incident == "two"
+        assert store.write(lambda tx: list(tx.alerts_by_key("prometheus", ["b", "a", "a"]))) == ["a"]
+
     def test_of_two_that_open_one_group_at_once_the_second_joins(self, store):
         barrier = threading.Barrier(2, timeout=10)
         first_try = threading.local()

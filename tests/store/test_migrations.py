@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 
+import msgspec
 import pytest
 import rows
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -81,6 +83,33 @@ def test_messages_of_an_earlier_version_leave_and_what_it_still_writes_beside_th
     assert [row.id for row in leased] == ["o1", "o2"]
     empty_store.write(lambda tx: [tx.retry_outbox(row.id, "t", 5_000, "away") for row in leased])
     assert empty_store.read(lambda tx: tx.oldest_waiting(6_000)) == (None, 5_000)
+
+
+def test_alerts_of_an_earlier_version_end_and_what_it_still_writes_beside_this_one_does_too(empty_store):
+    migrate(empty_store, "0004")
+    engine = empty_store.engine()
+    with engine.begin() as connection:
+        for key, ends_at in (("ends", 2_000), ("never", 0)):
+            write_as_before(connection, key, ends_at)
+    empty_store.migrate()
+    assert empty_store.read(lambda tx: tx.next_end()) == 2_000
+    with engine.begin() as connection:
+        write_as_before(connection, "beside", 3_000)
+    engine.dispose()
+    empty_store.write(lambda tx: tx.look_later(1_000))
+    assert empty_store.read(lambda tx: [row.dedup_key for row in tx.alerts_ending(3_000)]) == [
+        "ends",
+        "beside",
+    ]
+    assert empty_store.read(lambda tx: tx.next_end()) == 2_000
+
+
+def write_as_before(connection, key, ends_at):
+    """A firing alert, as versions wrote it that knew no time at which its end is looked at."""
+    columns = msgspec.structs.asdict(rows.an_alert(key, ends_at=ends_at))
+    names = ", ".join(columns)
+    places = ", ".join(f":{name}" for name in columns)
+    connection.execute(sa.text(f"INSERT INTO alerts ({names}) VALUES ({places})"), columns)
 
 
 OLD_STREAM = {

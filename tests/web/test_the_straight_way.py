@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import re
 import socket
 import threading
@@ -148,6 +149,85 @@ def test_requests_one_behind_the_other_are_answered_in_their_order(site, straigh
         while data.count(b"HTTP/1.1 ") < 4:
             data += line.recv(65536)
     assert re.findall(rb"HTTP/1.1 (\d+)", data) == [b"200", b"400", b"200", b"200"]
+
+
+@pytest.fixture
+def parsed(monkeypatch) -> list[bytes]:
+    """What was given to the parser."""
+    seen: list[bytes] = []
+    parse = protocol.BoundedProtocol._parse
+
+    def noted(self, data):
+        seen.append(data)
+        parse(self, data)
+
+    monkeypatch.setattr(protocol.BoundedProtocol, "_parse", noted)
+    return seen
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_a_head_that_was_seen_before_is_not_parsed_again_and_its_body_is(site, straight, parsed, what):
+    body = BODIES[what] if what != "over 64 kB" else BODIES["many"]  # several pieces are always parsed
+    with line_to(site) as line:
+        line.sendall(post(body))
+        first = answer_on(line)
+        for _ in range(2):
+            line.sendall(post(body))
+            assert answer_on(line) == first
+        with line_to(site) as other:
+            other.sendall(post(body))
+            assert answer_on(other) == first
+    assert straight == [len(body)] * 4
+    assert len(parsed) == 1 or what == "many", "one was parsed, three were known"
+    requests = site.ways.requests("prometheus")
+    assert {(one.status, one.body, one.headers) for one in requests[:2]} == {
+        (requests[0].status, requests[0].body, requests[0].headers)
+    }
+
+
+def test_a_known_head_with_a_key_that_was_taken_away_opens_nothing(site, straight, parsed):
+    with line_to(site) as line:
+        for _ in range(2):
+            line.sendall(post(BODIES["one"]))
+            assert answer_on(line).startswith(b"HTTP/1.1 200")
+        before = site.alerts()
+        site.engine.store.write(lambda tx: tx.delete_record("integration", "prometheus"))
+        line.sendall(post(BODIES["one"]))
+        assert answer_on(line).split()[1] == b"401"
+    assert len(parsed) == 1 and site.alerts() == before
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_however_the_bytes_arrive_each_request_gets_its_own_answer(site, straight, seed):
+    chance = random.Random(seed)
+    kinds = {
+        b"200": [post(BODIES[what]) for what in ("one", "none", "many")],
+        b"400": [post(BODIES[what]) for what in ("no JSON", "no list", "not UTF-8")],
+        b"401": [post(BODIES["one"], f"/in/alertmanager/{key_of('nobody')}/api/v2/alerts")],
+        b"404": [b"GET /nothing-here HTTP/1.1\r\nHost: x\r\n\r\n"],
+    }
+    expected, rounds = [], []
+    for _ in range(12):
+        status = chance.choice((b"200", b"200", b"200", b"400", b"401", b"404"))
+        expected.append(status)
+        rounds.append(chance.choice(kinds[status]))
+    # some alone, some behind each other, cut anywhere or nowhere
+    with line_to(site) as line:
+        data, waiting = b"", 0
+        line.settimeout(10)
+        while rounds or waiting:
+            together = b"".join(rounds.pop(0) for _ in range(min(len(rounds), chance.choice((1, 1, 2, 3)))))
+            cuts = (
+                sorted(chance.sample(range(len(together)), chance.choice((0, 0, 1, 2)))) if together else []
+            )
+            for begin, end in zip([0, *cuts], [*cuts, len(together)], strict=True):
+                line.sendall(together[begin:end])
+                time.sleep(0.005 if cuts else 0)
+            waiting = len(expected) - len(rounds)
+            while data.count(b"HTTP/1.1 ") < waiting:
+                data += line.recv(65536)
+            waiting = 0
+    assert re.findall(rb"HTTP/1.1 (\d+)", data) == expected
 
 
 def test_a_body_in_pieces_is_put_together(site, straight):

@@ -72,10 +72,12 @@ class Batch:
         if row is None:
             return Outcome(alert.dedup_key, step.event, step.reason)
         news = self._news(alert, row, step, heard)
-        if not ended or row.ends_at < ended:
+        sooner = row.ends_at < ended or (not ended and row.ends_at > 0)
+        if sooner:
             self.sooner.append(row)
         self.rows[alert.dedup_key] = row
-        (self.repeated if step.same and not news else self.touched)[alert.dedup_key] = row
+        repeats = step.same and not news and not sooner
+        (self.repeated if repeats else self.touched)[alert.dedup_key] = row
         return Outcome(alert.dedup_key, step.event, f"{step.reason}; {news}" if news else step.reason)
 
     def _news(self, alert: Alert, row: AlertRow, step: Advanced, heard: Instant) -> str:
@@ -313,6 +315,7 @@ def expire(work: Work, limit: int = 500) -> int:
 
     Those of an incident that cannot be read stay as they are and are looked at again soon, so that they hold up no others.
     """
+    work.tx.look_later(work.now, limit)
     rows = work.tx.alerts_ending(work.now, limit)
     told: dict[tuple[str, str], list[tuple[str, str]]] = {}
     can_be_read = {
@@ -332,8 +335,7 @@ def expire(work: Work, limit: int = 500) -> int:
     for (target, how), keys in told.items():
         clear(work, target, keys, how)
     work.flush()
-    later = work.tx.alerts_ending(2**62, 1)
-    work.tx.set_timer("expiry", "alerts", later[0].ends_at if later else None)
+    work.tx.set_timer("expiry", "alerts", work.tx.next_end())
     return len(rows)
 
 

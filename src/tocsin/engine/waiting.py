@@ -8,6 +8,7 @@ once more.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -40,7 +41,7 @@ class Seen:
 
     def __init__(self, most: int = KEPT) -> None:
         self._most = most
-        self._known: dict[str, View] = {}
+        self._known: OrderedDict[str, View] = OrderedDict()
 
     def keep(self, view: View) -> None:
         """Remembers an incident as it stands after a fact."""
@@ -51,7 +52,7 @@ class Seen:
         known = self._known
         known.pop(id, None)
         while len(known) >= self._most:  # the one that nobody changed for longest goes
-            known.pop(next(iter(known), ""), None)
+            known.popitem(last=False)
         known[id] = view
 
     def take(self, id: str, head: bytes) -> View | None:

@@ -276,8 +276,7 @@ class Watch:
             changed = [row for row in rows if forgive(row, start, end)]
             if changed:
                 unit.tx.put_alerts(changed)
-        first = unit.tx.alerts_ending(2**62, 1)
-        unit.tx.set_timer("expiry", "alerts", first[0].ends_at if first else None)
+        unit.tx.set_timer("expiry", "alerts", unit.tx.next_end())
         for row in unit.tx.records("integration"):
             if decode(row.body, Integration).source == "heartbeat":
                 timer = unit.tx.timer("heartbeat", row.id)

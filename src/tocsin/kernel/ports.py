@@ -239,6 +239,10 @@ class Reader(Protocol):
         """Firing alerts whose ``ends_at`` is set and not after ``until``, earliest first."""
         ...
 
+    def next_end(self) -> Instant | None:
+        """A moment before which no firing alert ends, and at which one may; None where none ever does."""
+        ...
+
     def count_alerts(self, status: str = "firing", *, include_restricted: bool = True) -> int: ...
     def group(self, group_key: str) -> tuple[str, Instant, Instant] | None:
         """(incident id, opened_at, last_joined_at) of the open group, or None."""
@@ -317,7 +321,13 @@ class Transaction(Reader, Protocol):
 
     def put_alerts(self, rows: Sequence[AlertRow]) -> None: ...
     def touch_alerts(self, rows: Sequence[AlertRow]) -> None:
-        """Writes what a mere repeat changes: times of receipt and expiry, and the count of repeats."""
+        """Writes what a mere repeat changes: times of receipt and expiry, and the count of repeats. None may end sooner than
+        before.
+        """
+        ...
+
+    def look_later(self, now: Instant, limit: int = 500) -> None:
+        """Of the alerts that might have ended by ``now`` and did not, notes when they do; of ``limit`` of them."""
         ...
 
     def move_alerts(self, source: str, target: str, keys: Sequence[tuple[str, str]] | None = None) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.ports import AlertRow, ChangeRow
 from tocsin.store.sql import Row, Session, check_key, sql, upsert
@@ -19,18 +17,37 @@ _OF_INCIDENT = sql(
     f"{_SELECT} WHERE incident = :incident AND incident <> '' ORDER BY received_at, integration, dedup_key"
 )
 # the literals repeat the conditions of the partial indexes: only so do the planners use them
+_NEVER = 2**62
+_LOOK_AT = f"CASE WHEN {{}} > 0 THEN {{}} ELSE {_NEVER} END"
 _ENDING = sql(
-    f"{_SELECT} WHERE status = 'firing' AND ends_at > 0 AND ends_at <= :until"
+    f"{_SELECT} WHERE status = 'firing' AND look_at <= :until AND ends_at > 0 AND ends_at <= :until"
     " ORDER BY ends_at, integration, dedup_key LIMIT :limit"
+)
+_NEXT_END = sql(f"SELECT min(look_at) FROM alerts WHERE status = 'firing' AND look_at < {_NEVER}")
+_LOOK_LATER = sql(
+    f"UPDATE alerts SET look_at = {_LOOK_AT.format('ends_at', 'ends_at')} WHERE (integration, dedup_key) IN"
+    " (SELECT integration, dedup_key FROM alerts WHERE status = 'firing' AND look_at <= :now"
+    " AND (ends_at > :now OR ends_at = 0) ORDER BY look_at LIMIT :limit)"
 )
 _COUNT_FIRING = sql("SELECT count(*) FROM alerts WHERE status = 'firing'")
 _COUNT_FIRING_OPEN = sql("SELECT count(*) FROM alerts WHERE status = 'firing' AND NOT restricted")
 _COUNT = sql("SELECT count(*) FROM alerts WHERE status = :status")
 _COUNT_OPEN = sql("SELECT count(*) FROM alerts WHERE status = :status AND NOT restricted")
-_PUT = upsert("alerts", _COLUMNS, ["integration", "dedup_key"])
+_PUT = sql(
+    f"INSERT INTO alerts ({', '.join(_COLUMNS)}, look_at)"
+    f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)}, {_LOOK_AT.format(':ends_at', ':ends_at')})"
+    " ON CONFLICT (integration, dedup_key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in [*_COLUMNS[2:], "look_at"])
+)
+assert _COLUMNS[:2] == ["integration", "dedup_key"]
+_TOUCHED = ("last_at", "source_at", "ends_at", "repeats")
 _TOUCH = sql(
-    "UPDATE alerts SET last_at = :last_at, source_at = :source_at, ends_at = :ends_at, repeats = :repeats"
-    " WHERE integration = :integration AND dedup_key = :dedup_key"
+    f"WITH heard (integration, dedup_key, {', '.join(_TOUCHED)}) AS"
+    f" (VALUES (:integration, :dedup_key, {', '.join(f':{name}' for name in _TOUCHED)}))"
+    f" UPDATE alerts SET {', '.join(f'{name} = heard.{name}' for name in _TOUCHED)} FROM heard"
+    " WHERE alerts.integration = heard.integration AND alerts.dedup_key = heard.dedup_key",
+    f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _TOUCHED)}"
+    " WHERE integration = :integration AND dedup_key = :dedup_key",
 )
 _MOVE_ALL = sql("UPDATE alerts SET incident = :target WHERE incident = :source AND incident <> ''")
 _MOVE_ONE = sql(
@@ -111,6 +128,10 @@ class AlertReading:
     def alerts_ending(self, until: Instant, limit: int = 500) -> list[AlertRow]:
         return [_alert(row) for row in self.session.rows(_ENDING, {"until": until, "limit": limit})]
 
+    def next_end(self) -> Instant | None:
+        row = self.session.row(_NEXT_END)
+        return None if row is None or row[0] is None else int(row[0])
+
     def count_alerts(self, status: str = "firing", *, include_restricted: bool = True) -> int:
         if status == "firing":
             return int(self.session.rows(_COUNT_FIRING if include_restricted else _COUNT_FIRING_OPEN)[0][0])
@@ -155,27 +176,45 @@ class AlertReading:
 class AlertWriting(AlertReading):
     """Writing alerts, groups and changes."""
 
+    def alerts_by_key(self, integration: str, keys: Sequence[str]) -> dict[str, AlertRow]:
+        kept = self.session.kept
+        if not kept:
+            return super().alerts_by_key(integration, keys)
+        found, others = {}, []
+        for key in dict.fromkeys(keys):
+            row = kept.pop((integration, key), None)
+            if row is not None:
+                found[key] = row
+            else:
+                others.append(key)
+        return found | super().alerts_by_key(integration, others)
+
+    def _keep(self, rows: Sequence[AlertRow]) -> None:
+        if self.session.kept is not None:
+            self.session.kept.keep([((row.integration, row.dedup_key), row) for row in rows])
+
+    def _forget(self) -> None:
+        if self.session.kept is not None:
+            self.session.kept.clear()
+
     def put_alerts(self, rows: Sequence[AlertRow]) -> None:
         for row in rows:
             check_key("the dedup key", row.dedup_key, row.integration)
             check_key("the group key", row.group_key, row.incident)
         if rows:
-            self.session.many(_PUT, [msgspec.structs.asdict(row) for row in rows])
+            self.session.many(_PUT, rows)
+            self._keep(rows)
 
     def touch_alerts(self, rows: Sequence[AlertRow]) -> None:
         if rows:
-            self.session.many(
-                _TOUCH,
-                [
-                    {
-                        "integration": row.integration, "dedup_key": row.dedup_key, "last_at": row.last_at, "source_at": row.source_at,
-                        "ends_at": row.ends_at, "repeats": row.repeats,
-                    }
-                    for row in rows
-                ],
-            )  # fmt: skip
+            self.session.many(_TOUCH, rows)
+            self._keep(rows)
+
+    def look_later(self, now: Instant, limit: int = 500) -> None:
+        self.session.run(_LOOK_LATER, {"now": now, "limit": limit})
 
     def move_alerts(self, source: str, target: str, keys: Sequence[tuple[str, str]] | None = None) -> None:
+        self._forget()
         if keys is None:
             self.session.run(_MOVE_ALL, {"source": source, "target": target})
             self.session.run(_MOVE_GROUPS, {"source": source, "target": target})
@@ -184,8 +223,10 @@ class AlertWriting(AlertReading):
                 {"source": source, "target": target, "integration": integration, "dedup_key": dedup_key}
                 for integration, dedup_key in keys
             ]
-            self.session.many(_MOVE_ONE, params)
-            self.session.many(_MOVE_GROUP, params)
+            for one in params:
+                self.session.run(_MOVE_ONE, one)
+            for one in params:
+                self.session.run(_MOVE_GROUP, one)
 
     def put_group(self, group_key: str, incident: str, opened_at: Instant, joined_at: Instant) -> None:
         check_key("the group key", group_key, incident)
@@ -204,4 +245,4 @@ class AlertWriting(AlertReading):
         for row in rows:
             check_key("the change", row.id, row.integration, row.service)
         if rows:
-            self.session.many(_PUT_CHANGE, [msgspec.structs.asdict(row) for row in rows])
+            self.session.many(_PUT_CHANGE, rows)

@@ -60,6 +60,21 @@ def _stream_row(row: Row) -> StreamRow:
     return StreamRow(Stream(values[0], values[1]), *values[2:])
 
 
+class _Appended:
+    """A fact as the parameters of its row."""
+
+    __slots__ = ("body", "hash", "header", "id", "kind", "stream", "version")
+
+    def __init__(self, fact: Fact) -> None:
+        self.kind, self.stream, self.version, self.id = (
+            fact.stream.kind,
+            fact.stream.id,
+            fact.version,
+            fact.id,
+        )
+        self.header, self.body, self.hash = fact.header, fact.body, fact.hash
+
+
 class FactReading:
     """What can be read of facts and streams."""
 
@@ -151,21 +166,7 @@ class FactWriting(FactReading):
         if not facts:
             return
         self.session.lock_positions()
-        self.session.many(
-            _APPEND,
-            [
-                {
-                    "kind": fact.stream.kind,
-                    "stream": fact.stream.id,
-                    "version": fact.version,
-                    "id": fact.id,
-                    "header": fact.header,
-                    "body": fact.body,
-                    "hash": fact.hash,
-                }
-                for fact in facts
-            ],
-        )
+        self.session.many(_APPEND, [_Appended(fact) for fact in facts])
 
     def put_stream(self, row: StreamRow, *, behind: bool = False) -> None:
         check_key("the stream", row.stream.kind, row.stream.id)

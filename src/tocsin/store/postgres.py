@@ -23,7 +23,7 @@ from tocsin.kernel.randomness import SystemRandomness, jitter, token
 from tocsin.kernel.redact import mask
 from tocsin.store import revisions
 from tocsin.store.listeners import Listeners
-from tocsin.store.sql import Params, Row, Statement, check_text, sql, surrogate, too_large
+from tocsin.store.sql import Kept, Params, Row, Statement, check_text, sql, surrogate, too_large
 from tocsin.store.transaction import SqlReader, SqlTransaction
 from tocsin.store.turnstile import Turnstile
 
@@ -107,6 +107,7 @@ class PostgresSession:
         self.failed: TocsinError | None = None
         """the first error of this unit of work: PostgreSQL keeps nothing of a transaction after it"""
         self.wrote = self.due = False
+        self.kept: Kept | None = None
         self.marks: dict[str, int] = {}
         self._cursor = connection.cursor(binary=True)
         self._next_number = next_number
@@ -127,7 +128,8 @@ class PostgresSession:
         self.wrote = self.wrote or bool(rows)
         return rows
 
-    def many(self, statement: Statement, params: Sequence[Params]) -> None:
+    def many(self, statement: Statement, rows: Sequence[Any]) -> None:
+        params = [{name: getattr(row, name) for name in statement.names} for row in rows]
         for values in params:
             check_text(values.values())
         with self._understood():

@@ -177,6 +177,8 @@ class RecordWriting(RecordReading):
         """Changes and stale groups go with ``alerts``; firing alerts stay. Records go once they have expired by ``now``."""
         params = {"now": now, "keys": keys, "requests": requests, "alerts": alerts, "outbox": outbox}
         gone = sum(self.session.run(statement, params) for statement in _FORGET)
+        if self.session.kept is not None:
+            self.session.kept.clear()
         expired = self.session.run(_FORGET_RECORDS, params)
         if expired:
             self._count("records")

@@ -109,10 +109,11 @@ alerts = sa.Table(
     _number("repeats"),
     _bytes("body"),
     _flag("restricted"),
+    # when its end is looked at next: repeats move ends_at and leave this, and its index, where it is. 0: by the next look
+    sa.Column("look_at", sa.BigInteger(), nullable=False, server_default="0"),
 )
 _of_incident = alerts.c.incident != ""
 _firing = alerts.c.status == "firing"
-_ending = sa.and_(_firing, alerts.c.ends_at > 0)
 sa.Index("alerts_incident", alerts.c.incident, sqlite_where=_of_incident, postgresql_where=_of_incident)
 sa.Index(
     "alerts_firing",
@@ -121,7 +122,7 @@ sa.Index(
     sqlite_where=_firing,
     postgresql_where=_firing,
 )
-sa.Index("alerts_ending", alerts.c.ends_at, sqlite_where=_ending, postgresql_where=_ending)
+sa.Index("alerts_ending", alerts.c.look_at, sqlite_where=_firing, postgresql_where=_firing)
 
 alert_groups = sa.Table(
     "alert_groups",

@@ -11,8 +11,10 @@ No statement asks the database what time it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Protocol
 
 from tocsin.kernel.errors import Unusable
@@ -30,14 +32,44 @@ _NAME = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 class Statement:
     """One statement in both spellings; ``lists`` names the parameters that are lists."""
 
-    __slots__ = ("lists", "postgres", "sqlite")
+    __slots__ = ("_of_many", "_parts", "lists", "names", "postgres", "sqlite")
 
     def __init__(self, text: str, postgres: str | None = None) -> None:
+        self.names = tuple(dict.fromkeys(_NAME.findall(postgres or text)))
+        self._parts: tuple[str, str, str, Callable[[Any], tuple[Any, ...]]] | None = None
+        self._of_many: dict[int, str] = {}
         self.lists = tuple(_ANY.findall(text))
         sqlite = _ANY.sub(r"IN (SELECT value FROM json_each(:\1))", text)
         self.sqlite = sqlite.replace("{skip_locked}", "")
         other = (postgres or text).replace("%", "%%").replace("{skip_locked}", "FOR UPDATE SKIP LOCKED")
         self.postgres = _NAME.sub(r"%(\1)s", other)
+
+    @property
+    def values_of(self) -> Callable[[Any], tuple[Any, ...]]:
+        """The parameters of the row behind ``VALUES`` out of an object that has them as attributes, in their order."""
+        return self._taken_apart()[3]
+
+    def of_many(self, count: int) -> str:
+        """The statement for SQLite with ``count`` rows behind ``VALUES``, its parameters question marks."""
+        if count not in self._of_many:
+            before, row, after, _ = self._taken_apart()
+            self._of_many[count] = f"{before}{', '.join([row] * count)}{after}"
+        return self._of_many[count]
+
+    def _taken_apart(self) -> tuple[str, str, str, Callable[[Any], tuple[Any, ...]]]:
+        if self._parts is None:
+            before, values, rest = self.sqlite.partition("VALUES ")
+            depth = end = 0
+            for end, letter in enumerate(rest):  # noqa: B007  # where the row ends
+                depth += {"(": 1, ")": -1}.get(letter, 0)
+                if depth == 0:
+                    break
+            row = rest[: end + 1]
+            assert values and row.startswith("("), f"no row of values in {self.sqlite}"
+            self._parts = (
+                before + values, _NAME.sub("?", row), rest[end + 1 :], attrgetter(*_NAME.findall(row))
+            )  # fmt: skip
+        return self._parts
 
 
 @lru_cache(maxsize=512)
@@ -56,6 +88,22 @@ def upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> Statement:
     )
 
 
+class Kept(OrderedDict[tuple[str, str], Any]):
+    """Rows by their key as the one writer of a database last wrote them. Whoever takes one out owns it, and it is back here once
+    it is written again; what was rolled back is forgotten.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def keep(self, rows: Iterable[tuple[tuple[str, str], Any]]) -> None:
+        """Remembers rows; beyond ``most`` those that nobody wrote for longest go."""
+        self.update(rows)
+        while len(self) > self.most:
+            self.popitem(last=False)
+
+
 class Session(Protocol):
     """A connection inside a transaction.
 
@@ -68,6 +116,8 @@ class Session(Protocol):
     """whether something was written that may fall due"""
     marks: dict[str, int]
     """marks that were read in this transaction"""
+    kept: Kept | None
+    """alerts as they were last written, where nobody else writes"""
 
     def rows(self, statement: Statement, params: Params = ...) -> list[Row]: ...
     def row(self, statement: Statement, params: Params = ...) -> Row | None: ...
@@ -79,7 +129,12 @@ class Session(Protocol):
         """Runs a statement that changes rows and answers with them."""
         ...
 
-    def many(self, statement: Statement, params: Sequence[Params]) -> None: ...
+    def many(self, statement: Statement, rows: Sequence[Any]) -> None:
+        """Runs a statement for many rows, in their order: objects that have its parameters as attributes. For SQLite it has one
+        row of them behind ``VALUES``.
+        """
+        ...
+
     def stream(self, text: str) -> Iterator[Row]:
         """The rows of a query without holding all of them at once."""
         ...

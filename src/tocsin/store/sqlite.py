@@ -27,7 +27,7 @@ from tocsin.kernel.errors import Busy, Conflict, Refused, TocsinError, Unusable
 from tocsin.kernel.ports import Reader, Transaction
 from tocsin.store import revisions
 from tocsin.store.listeners import Listeners
-from tocsin.store.sql import Params, Row, Statement, check_text, nul, sql, surrogate, too_large, upsert
+from tocsin.store.sql import Kept, Params, Row, Statement, check_text, nul, sql, surrogate, too_large, upsert
 from tocsin.store.transaction import SqlReader, SqlTransaction
 
 try:
@@ -46,6 +46,10 @@ GROUP_TIME = 8 * MILLISECOND
 """how long a group may go on taking works before it commits"""
 CHECKPOINT_CHANGES = 40_000
 CHECKPOINT_COMMITS = 2_000
+AT_ONCE = 64
+"""rows of one statement; fewer go in powers of two, so that there are few texts of each statement"""
+ALERTS_KEPT = 8_192
+"""alerts that are remembered as they were last written: senders repeat what fires again and again"""
 IDLE_SECONDS = 1.0
 IDLE_READERS = 16
 
@@ -58,8 +62,10 @@ class SqliteSession:
 
     dialect = "sqlite"
 
-    def __init__(self, connection: Any, marks: dict[str, int] | None = None) -> None:
-        self.connection = connection
+    def __init__(
+        self, connection: Any, marks: dict[str, int] | None = None, kept: Kept | None = None
+    ) -> None:
+        self.connection, self.kept = connection, kept
         self.due = False
         self.marks: dict[str, int] = {} if marks is None else marks
         self.failed: BaseException | None = None
@@ -76,11 +82,17 @@ class SqliteSession:
     def run(self, statement: Statement, params: Params = NOTHING) -> int:
         return int(self._execute(statement, params).rowcount)
 
-    def many(self, statement: Statement, params: Sequence[Params]) -> None:
-        for values in params:
-            check_text(values.values())
+    def many(self, statement: Statement, rows: Sequence[Any]) -> None:
+        # rows travel together: for each statement, and each row of executemany, this thread would let the interpreter go and wait
+        # for the one that listens to give it back, which takes longer than the row
+        values_of, at = statement.values_of, 0
         try:
-            self.connection.executemany(statement.sqlite, params)
+            while at < len(rows):
+                count = min(AT_ONCE, 1 << (len(rows) - at).bit_length() - 1)
+                values = [value for row in rows[at : at + count] for value in values_of(row)]
+                check_text(values)
+                self.connection.execute(statement.of_many(count), values)
+                at += count
         except (driver.Error, UnicodeEncodeError, OverflowError) as error:
             raise self._meant(error) from error
 
@@ -186,7 +198,8 @@ class SqliteStore:
         self._listeners, self._due_listeners = Listeners(), Listeners()
         self._due = False
         self._marks: dict[str, int] = {}
-        """read once for a group: nobody else writes"""
+        """read once: nobody else writes"""
+        self._kept = Kept(ALERTS_KEPT)
         self._readers: deque[Any] = deque()
         self._closed = False
         self._closing = threading.Lock()
@@ -299,7 +312,7 @@ class SqliteStore:
         work: _Work | None = first
         goes_on = True
         commit = _Outcome()
-        self._marks.clear()
+        fresh = True
         with commit:
             connection.execute("BEGIN IMMEDIATE")
         until = self._clock.now() + GROUP_TIME
@@ -308,7 +321,8 @@ class SqliteStore:
                 outcome = _Outcome()
                 done.append((work.future, outcome))
                 if commit.error is None:
-                    self._run_one(connection, work, outcome)
+                    self._run_one(connection, work, outcome, fresh)
+                    fresh = fresh and outcome.error is not None
                     if not connection.in_transaction:
                         # a full disk makes SQLite roll the whole group back by itself
                         commit.error = outcome.error or Busy("the database gave the transaction up")
@@ -325,25 +339,41 @@ class SqliteStore:
         self._answer(connection, done, commit.error)
         return goes_on
 
-    def _run_one(self, connection: Any, work: _Work, outcome: _Outcome) -> None:
-        session = SqliteSession(connection, self._marks)
+    def _run_one(self, connection: Any, work: _Work, outcome: _Outcome, fresh: bool) -> None:
+        """Runs a unit of work; what one that fails has written is undone. ``fresh``: nothing else was written before it, so that
+        it needs no savepoint.
+        """
+        session = SqliteSession(connection, self._marks, self._kept)
         with outcome:
-            connection.execute("SAVEPOINT work")
+            if not fresh:
+                connection.execute("SAVEPOINT work")
             outcome.value = work.run(SqlTransaction(session))
             self._due = self._due or session.due
             if session.failed is not None:
                 raise session.failed
-            connection.execute("RELEASE work")
-        if outcome.error is not None:
-            self._marks.clear()
-        if outcome.error is not None and connection.in_transaction:
-            undo = _Outcome()
-            with undo:
+            if not fresh:
+                connection.execute("RELEASE work")
+        if outcome.error is None:
+            return
+        self._forget()
+        if not connection.in_transaction:
+            return
+        undo = _Outcome()
+        with undo:
+            if fresh:
+                connection.rollback()
+                connection.execute("BEGIN IMMEDIATE")
+            else:
                 connection.execute("ROLLBACK TO work")
                 connection.execute("RELEASE work")
-            if undo.error is not None:
-                # the group cannot be told apart from the work that failed: none of it may be kept
-                connection.rollback()
+        if undo.error is not None and connection.in_transaction:
+            # the group cannot be told apart from the work that failed: none of it may be kept
+            connection.rollback()
+
+    def _forget(self) -> None:
+        """What is remembered of the database may not be there any more."""
+        self._marks.clear()
+        self._kept.clear()
 
     def _answer(
         self, connection: Any, done: list[tuple[Future[Any], _Outcome]], failure: BaseException | None
@@ -355,6 +385,7 @@ class SqliteStore:
                 else:
                     future.set_exception(outcome.error)
             return
+        self._forget()
         if connection.in_transaction:
             connection.rollback()
         for future, outcome in done:
@@ -414,6 +445,7 @@ class SqliteStore:
         @sa.event.listens_for(engine, "begin")
         def begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._forget()  # the writer waits until this transaction is over
 
         return engine
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.ports import OutboxRow, TimerRow
 from tocsin.store.sql import Row, Session, Statement, check_key, sql, upsert
@@ -107,7 +105,7 @@ _FEW_DUE = {
     for half in (_DUE_OF_FREE, _DUE_OF_LEASED)
 }
 _TAKE = sql(
-    "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token WHERE id = :id"
+    "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token WHERE id = ANY(:ids)"
 )
 _HELD_BY = "WHERE id = :id AND state = 'leased' AND lease_token = :token"
 _COMPLETE = sql(
@@ -236,7 +234,7 @@ class TimerWriting(TimerReading):
         for row in rows:
             check_key("the outbox row", row.id, row.key, row.scope)
         if rows:
-            self.session.many(_PUT, [msgspec.structs.asdict(row) for row in rows])
+            self.session.many(_PUT, rows)
 
     def lease_outbox(
         self, now: Instant, lease_until: Instant, token: str, limit: int, exclude_channels: Sequence[str] = ()
@@ -267,9 +265,8 @@ class TimerWriting(TimerReading):
         for row in due:
             row.state, row.lease_until, row.lease_token = "leased", lease_until, token
         if due:
-            self.session.many(
-                _TAKE, [{"id": row.id, "lease_until": lease_until, "token": token} for row in due]
-            )
+            ids = [row.id for row in due]
+            self.session.run(_TAKE, {"ids": ids, "lease_until": lease_until, "token": token})
         return sorted(due, key=lambda row: (row.urgency, row.not_before, row.id))
 
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool:

@@ -10,13 +10,13 @@ And a request that offers another protocol beside its own (``Upgrade: h2c``: Jav
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tocsin.intake.limits import READ_SECONDS
-from tocsin.web.straight import Headers, Post, Straight
+from tocsin.web.straight import END_OF_HEAD, OK, Headers, Post, Straight
 
 MAX_HEAD = 64 * 1024
 """bytes of a request's first line and headers together"""
@@ -42,12 +42,15 @@ class BoundedProtocol(HttpToolsProtocol):
     """bytes of the head that were parsed"""
     _unparsed = 0
     """bytes that arrived since anything was parsed: a header that never ends is parsed only at its end"""
+    _between = True
+    """whether nothing of a request has arrived since the last one"""
     _in_head = False
     _too_large = False
     _timer: asyncio.TimerHandle | None = None
     _declined = b""
     """the head of a request without the protocol that it offered, to be read once more"""
 
+    _made: ClassVar[tuple[object, bytes]] = (None, b"")
     _straight: Straight | None = None
     """takes what needs nothing of the application; see :mod:`tocsin.web.straight`"""
 
@@ -61,13 +64,38 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        went_on = self._in_head
+        went_on, between, before = self._in_head, self._between, self.cycle
         self._unset_keepalive_if_required()
+        if between and self._again(data):
+            return
         self._parse(data)
+        if between and self._between and self.cycle is not before and isinstance(self.cycle, Post):
+            self.cycle.way.learn(data, self.cycle)
         if self._in_head and went_on and not self.transport.is_closing():
             self._unparsed += len(data)
             if self._unparsed > MAX_HEAD:
                 self._refuse()
+
+    def _again(self, data: bytes) -> bool:
+        """Takes a whole request whose head is, byte for byte, one that was parsed and went the straight way before."""
+        if self._straight is None or not self._free():
+            return False
+        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+        post = self._straight.again(data[:end], len(data) - end)
+        if post is None:
+            return False
+        self._stop_timer()
+        post.pieces.append(data[end:])
+        self.cycle = post  # type: ignore[assignment]
+        self._straight.take(post, self)
+        return True
+
+    def _free(self) -> bool:
+        """Whether what came before is answered, and there are not too many."""
+        before = self.cycle
+        return (before is None or before.response_complete) and len(self.connections) < (
+            self.limit_concurrency or MAX_CONNECTIONS
+        )
 
     def _parse(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -88,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response(said)
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head, self._unparsed = True, 0, 0
+        self._in_head, self._head, self._unparsed, self._between = True, 0, 0, False
         if self._timer is None:
             self._start_timer(HEAD_SECONDS)
         super().on_message_begin()
@@ -117,14 +145,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _post(self) -> Post | None:
         """The request where it can go the straight way."""
-        parser, before = self.parser, self.cycle
+        parser = self.parser
         if (
             self._straight is None
             or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
             or not parser.should_keep_alive()
-            or not (before is None or before.response_complete)
-            or len(self.connections) >= (self.limit_concurrency or MAX_CONNECTIONS)
+            or not self._free()
             or self.root_path
         ):
             return None
@@ -147,14 +174,27 @@ class BoundedProtocol(HttpToolsProtocol):
         post.response_complete = True
         if post.disconnected or self.transport.is_closing():
             return
-        lines = [STATUS_LINE[status]]
-        for name, value in (*self.server_state.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
-        lines += (b"\r\n" if post.keep_alive else b"connection: close\r\n\r\n", body)
-        self.transport.write(b"".join(lines))
+        if headers is OK and post.keep_alive:
+            self.transport.write(self._usual())
+        else:
+            self.transport.write(self._written(status, headers, body, post.keep_alive))
         if not post.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def _written(self, status: int, headers: Headers, body: bytes, keep_alive: bool) -> bytes:
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        return b"".join((*lines, b"\r\n" if keep_alive else b"connection: close\r\n\r\n", body))
+
+    def _usual(self) -> bytes:
+        """The answer that nearly all get, made once for each date that the server writes."""
+        defaults, answer = BoundedProtocol._made
+        if defaults is not self.server_state.default_headers:
+            defaults, answer = self.server_state.default_headers, self._written(200, OK, b"", True)
+            BoundedProtocol._made = (defaults, answer)
+        return answer
 
     def _without_offer(self) -> bytes:
         offers = (b"upgrade", b"http2-settings")
@@ -173,6 +213,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._declined:
             return
+        self._between = True
         self._stop_timer()
         if isinstance(self.cycle, Post):
             if not (self.cycle.response_complete or self.cycle.refused):

@@ -34,6 +34,10 @@ ROOT = b"/api/v2/alerts"
 BELOW = b"/in/alertmanager/"
 ELSEWHERE = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"))
 """headers that make a request one for the other way"""
+END_OF_HEAD = b"\r\n\r\n"
+MOST_HEADS = 2048
+LONGEST_HEAD = 2048
+"""heads of requests that are remembered, and how long each may be: a sender's are alike but for the length of the body"""
 TOGETHER = 100
 """alerts of several requests that go to the store together"""
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -60,6 +64,27 @@ class Straight:
         self._gathered: list[Post] = []
         self._ready: deque[tuple[list[Post], Future[Any]]] = deque()
         self._woken = False
+        self._heads: dict[bytes, tuple[int, str, Headers]] = {}
+        """head of a request that went this way → the length of its body, its key, its headers"""
+
+    def learn(self, data: bytes, post: Post) -> None:
+        """Remembers the head of a request that ``data`` holds as a whole and alone."""
+        head = data[: len(data) - len(post.body)]
+        if len(head) <= LONGEST_HEAD and head.find(END_OF_HEAD) == len(head) - len(END_OF_HEAD):
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            self._heads[head] = (len(post.body), post.key, post.headers)
+
+    def again(self, head: bytes, length: int) -> Post | None:
+        """A request with a head that was seen before and a body of ``length``; None where it has to be parsed."""
+        known = self._heads.get(head)
+        if known is None or known[0] != length:
+            return None
+        _, key, headers = known
+        admitted = self._ways.known(key)
+        if admitted is None or admitted.integration.source not in PROMETHEUS:
+            return None
+        return Post(self, key, admitted, headers)
 
     def takes(self, url: bytes, headers: Headers) -> Post | None:
         """A request whose head this is, or None where it has to go the other way."""
