@@ -10,7 +10,7 @@ from tocsin.engine import loop as loops
 from tocsin.engine.engine import Engine
 from tocsin.engine.loop import Loop
 from tocsin.incidents.organisation import record_of
-from tocsin.kernel.clock import MINUTE, SystemClock
+from tocsin.kernel.clock import MILLISECOND, MINUTE, SystemClock
 from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Busy
 from tocsin.kernel.ports import OutboxRow, Receipt
@@ -55,15 +55,19 @@ def house(tmp_path):
     store.close()
 
 
-def send(engine, channel, count):
+def rows_for(engine, channel, count, after=0):
     now = engine.clock.now()
-    rows = [
+    return [
         OutboxRow(
-            ulid(engine.randomness, now), f"{channel}{number}", "test", channel, "anna", "a@x.example", "", "test", 0, now, now,
-            encode({"text": "here"}),
+            ulid(engine.randomness, now), f"{channel}{number}-{after}", "test", channel, "anna", "a@x.example", "", "test", 0, now + after,
+            now, encode({"text": "here"}),
         )
         for number in range(count)
     ]  # fmt: skip
+
+
+def send(engine, channel, count):
+    rows = rows_for(engine, channel, count)
     engine.store.write(lambda tx: tx.put_outbox(rows))
 
 
@@ -86,6 +90,28 @@ def test_a_mail_server_that_hangs_holds_up_no_page_and_no_more_than_its_own_thre
     mail.go.set()
     until(lambda: len(mail.took) == 150)
     assert len(set(mail.took)) == 150
+
+
+def test_what_falls_due_after_a_message_that_left_with_its_commit_is_not_slept_through(house):
+    engine, _, _, phone = house
+    loop = Loop(engine, longest_sleep=60)
+    loop.start()
+    try:
+        send(engine, "console", 1)
+        until(lambda: len(phone.messages) == 1)
+        time.sleep(0.2)  # it sleeps now, and nothing is due that would wake it
+        both = rows_for(engine, "console", 1, after=1) + rows_for(
+            engine, "console", 1, after=400 * MILLISECOND
+        )
+        engine.submit(lambda tx: tx.put_outbox(both)).result()
+        until(lambda: len(phone.messages) == 3)
+        kept = rows_for(engine, "console", 1, after=2)
+        engine.submit(
+            lambda tx: [tx.put_outbox(kept), tx.put_outbox(rows_for(engine, "console", 30, after=3))]
+        ).result()
+        until(lambda: len(phone.messages) == 34)
+    finally:
+        loop.stop()
 
 
 def test_a_message_whose_turn_came_too_late_goes_back_instead_of_leaving_twice(house):

@@ -136,6 +136,32 @@ class OutboxContract:
         assert [row.id for row in store.write(lambda tx: tx.lease_outbox(NOW, LATER, "t", 9))] == ["mail"]
         assert store.read(lambda tx: tx.next_outbox()) == LATER
 
+    def test_what_a_unit_of_work_sends_it_can_take_along(self, store):
+        def ids(rows):
+            return None if rows is None else [row.id for row in rows]
+
+        def work(tx):
+            tx.put_outbox([an_effect("quiet", urgency=3), an_effect("later", not_before=LATER)])
+            tx.put_outbox(
+                [an_effect("first", urgency=0), an_effect("gone", tag="page2"), an_effect("twice", key="k")]
+            )
+            tx.withdraw_outbox(str(INCIDENT), NOW, tag="page2")
+            assert tx.lease_sent(NOW, LATER, "t", 3) is None, "somebody has to choose among so many"
+            return tx.lease_sent(NOW, LATER, "t", 9)
+
+        store.write(lambda tx: tx.put_outbox([an_effect("before", key="k")]))
+        taken = store.write(work)
+        assert ids(taken) == ["first", "quiet"]
+        stored = [store.read(lambda tx, id=row.id: tx.outbox_row(id)) for row in taken]
+        assert stored == taken and taken[0].lease_until == LATER
+        assert ids(store.write(lambda tx: tx.lease_outbox(NOW, LATER, "u", 9))) == ["before"]
+        assert store.write(lambda tx: tx.lease_sent(NOW, LATER, "t", 9)) == []
+        store.write(lambda tx: tx.hold_all())
+        assert (
+            store.write(lambda tx: [tx.put_outbox([an_effect("held")]), tx.lease_sent(NOW, LATER, "t", 9)])[1]
+            == []
+        )
+
     def test_a_delivery_is_completed_with_its_token_only(self, store):
         store.write(lambda tx: tx.put_outbox([an_effect()]))
         store.write(lambda tx: tx.lease_outbox(NOW, LATER, "t", 9))

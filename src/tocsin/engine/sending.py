@@ -108,6 +108,8 @@ class Sending:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._unanswered = Unanswered()
+        self._unlooked = False
+        """whether something was written that may fall due, and whoever waits for that was not woken"""
 
     def step(self, limit: int) -> int:
         """Sends what is due, and answers how many rows were looked at."""
@@ -127,9 +129,15 @@ class Sending:
         engine = self.engine
         if not (engine.store.serial and engine.deliveries.idle()):
             return None
-        lease, now, rows = self._lease(tx, FEW)
+        lease, now = token(engine.randomness), engine.clock.now()
+        rows = tx.lease_sent(now, now + LEASE, lease, FEW)
+        if not rows:
+            return None
         try:
-            return Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+            load = Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+            # all that is due leaves now; what falls due later is looked for once it has left, not while it is on its way
+            tx.due, self._unlooked = False, True
+            return load
         except Exception as error:  # noqa: BLE001  # whoever sent the alert must not be refused for it: the loop tries again
             engine.set_aside("sending", error, kind="outbox")
             for row in rows:
@@ -341,6 +349,8 @@ class Sending:
                 if change(tx, row) and telling:
                     tell(unit, row)
             unit.flush()
+            if self._unlooked:
+                tx.due, self._unlooked = True, False
 
         try:
             self.engine.store.write(lambda tx: together(tx, rows, True))

@@ -343,8 +343,11 @@ class Transaction(Reader, Protocol):
 
     @property
     def due(self) -> bool:
-        """Whether this unit of work has written anything that may fall due."""
+        """Whether this unit of work has written anything that may fall due: whoever waits for that is woken after its commit."""
         ...
+
+    @due.setter
+    def due(self, due: bool) -> None: ...
 
     def set_timer(self, kind: str, key: str, due_at: Instant | None) -> None:
         """Writes the one timer row of (kind, key), or removes it where ``due_at`` is None. Clears a lease."""
@@ -374,6 +377,12 @@ class Transaction(Reader, Protocol):
     def lease_outbox(
         self, now: Instant, lease_until: Instant, token: str, limit: int, exclude_channels: Sequence[str] = ()
     ) -> list[OutboxRow]: ...
+    def lease_sent(
+        self, now: Instant, lease_until: Instant, token: str, limit: int
+    ) -> list[OutboxRow] | None:
+        """Leases what this unit of work itself has put into the outbox and is due; None where that is more than ``limit``."""
+        ...
+
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool: ...
     def retry_outbox(
         self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True

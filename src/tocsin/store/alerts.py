@@ -7,12 +7,11 @@ from typing import Any
 
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.ports import AlertRow, ChangeRow
-from tocsin.store.sql import Row, Session, check_key, sql, upsert
+from tocsin.store.sql import Row, Session, check_key, one_of, sql, upsert
 
 _COLUMNS = list(AlertRow.__struct_fields__)
 assert _COLUMNS[-1] == "restricted"
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM alerts"
-_BY_KEY = sql(f"{_SELECT} WHERE integration = :integration AND dedup_key = ANY(:keys)")
 _OF_INCIDENT = sql(
     f"{_SELECT} WHERE incident = :incident AND incident <> '' ORDER BY received_at, integration, dedup_key"
 )
@@ -69,10 +68,6 @@ _ANY_CHANGE = sql("SELECT 1 FROM changes WHERE at >= :since LIMIT 1")
 _PUT_CHANGE = upsert("changes", _CHANGE_COLUMNS, ["id"])
 
 
-NAMED = 4
-"""services that a query for changes names one by one"""
-
-
 def _alert(row: Row) -> AlertRow:
     found = AlertRow(*row)
     found.restricted = bool(found.restricted)  # SQLite has numbers for truth
@@ -87,7 +82,9 @@ class AlertReading:
     def alerts_by_key(self, integration: str, keys: Sequence[str]) -> dict[str, AlertRow]:
         if not keys:
             return {}
-        rows = self.session.rows(_BY_KEY, {"integration": integration, "keys": list(keys)})
+        condition, params = one_of("dedup_key", "keys", keys)
+        text = f"{_SELECT} WHERE integration = :integration AND {condition}"
+        rows = self.session.rows(sql(text), {"integration": integration, **params})
         return {row[1]: _alert(row) for row in rows}
 
     def alerts_of(self, incident: str) -> list[AlertRow]:
@@ -158,14 +155,9 @@ class AlertReading:
             where.append("at <= :until")
             params["until"] = until
         if services is not None:
-            asked = ["", *dict.fromkeys(services)]
-            if len(asked) <= NAMED:  # a list costs SQLite more than the whole search
-                names = [f"service{number}" for number in range(len(asked))]
-                where.append(f"service IN ({', '.join(f':{name}' for name in names)})")
-                params.update(zip(names, asked, strict=True))
-            else:
-                where.append("service = ANY(:services)")
-                params["services"] = asked
+            condition, named = one_of("service", "services", ["", *dict.fromkeys(services)])
+            where.append(condition)
+            params |= named
         text = (
             f"SELECT {', '.join(_CHANGE_COLUMNS)} FROM changes WHERE {' AND '.join(where)}"
             " ORDER BY at DESC, id DESC LIMIT :limit"

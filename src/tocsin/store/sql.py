@@ -156,6 +156,18 @@ def check_text(values: Iterable[Any]) -> None:
             raise nul(value)
 
 
+NAMED = 8
+"""values that are named one by one: SQLite takes longer to open a list than to find a few rows"""
+
+
+def one_of(column: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """The condition that a column has one of ``values``, and its parameters, which begin with ``name``."""
+    if len(values) > NAMED:
+        return f"{column} = ANY(:{name})", {name: list(values)}
+    names = [f"{name}_{number}" for number in range(len(values))]
+    return f"{column} IN ({', '.join(f':{one}' for one in names)})", dict(zip(names, values, strict=True))
+
+
 def nul(value: str) -> Unusable:
     place = value.index("\x00")
     return Unusable(

@@ -46,8 +46,8 @@ GROUP_TIME = 8 * MILLISECOND
 """how long a group may go on taking works before it commits"""
 CHECKPOINT_CHANGES = 40_000
 CHECKPOINT_COMMITS = 2_000
-AT_ONCE = 64
-"""rows of one statement; fewer go in powers of two, so that there are few texts of each statement"""
+AT_ONCE, FEW = 64, 16
+"""rows of one statement; fewer go in powers of two, and the last few together, so that there are few texts of each statement"""
 ALERTS_KEPT = 8_192
 """alerts that are remembered as they were last written: senders repeat what fires again and again"""
 IDLE_SECONDS = 1.0
@@ -88,7 +88,8 @@ class SqliteSession:
         values_of, at = statement.values_of, 0
         try:
             while at < len(rows):
-                count = min(AT_ONCE, 1 << (len(rows) - at).bit_length() - 1)
+                left = len(rows) - at
+                count = left if left <= FEW else min(AT_ONCE, 1 << left.bit_length() - 1)
                 values = [value for row in rows[at : at + count] for value in values_of(row)]
                 check_text(values)
                 self.connection.execute(statement.of_many(count), values)
@@ -127,10 +128,12 @@ class SqliteSession:
 
     def next_number(self, series: str) -> int:
         name = f"number:{series}"
-        row = self.row(_NUMBER, {"name": name})
-        number = int(row[0]) + 1 if row else 1
-        self.run(_COUNT_ON, {"name": name, "value": number})
-        return number
+        if name not in self.marks:
+            row = self.row(_NUMBER, {"name": name})
+            self.marks[name] = int(row[0]) if row else 0
+        self.marks[name] += 1
+        self.run(_COUNT_ON, {"name": name, "value": self.marks[name]})
+        return self.marks[name]
 
     def lock_positions(self) -> None:
         """Nothing to do: the one writer gives positions in the order of commits."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.ports import OutboxRow, TimerRow
-from tocsin.store.sql import Row, Session, Statement, check_key, sql, upsert
+from tocsin.store.sql import Row, Session, Statement, check_key, one_of, sql, upsert
 
 NOT_HELD = "NOT EXISTS (SELECT 1 FROM meta WHERE name = 'held')"
 
@@ -107,6 +109,10 @@ _FEW_DUE = {
 _TAKE = sql(
     "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token WHERE id = ANY(:ids)"
 )
+_TAKE_SENT = (
+    "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token"
+    f" WHERE state = 'waiting' AND {NOT_HELD}"
+)
 _HELD_BY = "WHERE id = :id AND state = 'leased' AND lease_token = :token"
 _COMPLETE = sql(
     "UPDATE outbox SET state = :state, finished_at = :now, last_error = :error, lease_until = 0,"
@@ -194,10 +200,17 @@ class TimerReading:
 class TimerWriting(TimerReading):
     """Writing, leasing and finishing timers and outbox rows."""
 
+    sent: list[OutboxRow]
+    """what this unit of work has put into the outbox"""
+
     @property
     def due(self) -> bool:
         """Whether this unit of work has written anything that may fall due."""
         return self.session.due
+
+    @due.setter
+    def due(self, due: bool) -> None:
+        self.session.due = due
 
     def set_timer(self, kind: str, key: str, due_at: Instant | None) -> None:
         self.session.due = True
@@ -235,6 +248,7 @@ class TimerWriting(TimerReading):
             check_key("the outbox row", row.id, row.key, row.scope)
         if rows:
             self.session.many(_PUT, rows)
+            self.sent += rows
 
     def lease_outbox(
         self, now: Instant, lease_until: Instant, token: str, limit: int, exclude_channels: Sequence[str] = ()
@@ -251,6 +265,27 @@ class TimerWriting(TimerReading):
         return sorted(
             (OutboxRow(*row) for row in rows), key=lambda row: (row.urgency, row.not_before, row.id)
         )
+
+    def lease_sent(
+        self, now: Instant, lease_until: Instant, token: str, limit: int
+    ) -> list[OutboxRow] | None:
+        due = [row for row in self.sent if row.not_before <= now]
+        if not due or len(due) > limit:
+            return None if due else []
+        condition, params = one_of("id", "ids", [row.id for row in due])
+        leased = self.session.run(
+            sql(f"{_TAKE_SENT} AND {condition}"), {"lease_until": lease_until, "token": token, **params}
+        )
+        if leased < len(due):  # a key that was there already, or what was taken back meanwhile
+            mine = self.session.rows(
+                sql(f"SELECT id FROM outbox WHERE state = 'leased' AND lease_token = :token AND {condition}"), {"token": token, **params}
+            )  # fmt: skip
+            ids = {row[0] for row in mine}
+            due = [row for row in due if row.id in ids]
+        return [
+            msgspec.structs.replace(row, state="leased", lease_until=lease_until, lease_token=token)
+            for row in sorted(due, key=lambda row: (row.urgency, row.not_before, row.id))
+        ]
 
     def _lease_few(
         self, now: Instant, lease_until: Instant, token: str, limit: int

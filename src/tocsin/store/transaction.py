@@ -21,3 +21,4 @@ class SqlTransaction(FactWriting, AlertWriting, TimerWriting, RecordWriting):
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.sent = []
