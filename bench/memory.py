@@ -41,12 +41,15 @@ def measure(count: int = 100_000) -> list[dict[str, object]]:
         with tempfile.TemporaryDirectory() as folder, make(Path(folder) / "peer") as peer:
             empty = peer.memory()
             fill(peer, count)
-            time.sleep(2)
+            most = 0
+            for _ in range(16):  # what is done with them afterwards counts too
+                time.sleep(0.5)
+                most = max(most, peer.memory())
             rows.append(
                 {
                     "server": make.name,
                     "empty MiB": empty >> 20,
-                    f"with {count} alerts MiB": peer.memory() >> 20,
+                    f"with {count} alerts MiB": most >> 20,
                 }
             )
     ours, theirs = rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import json
@@ -10,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -109,6 +111,13 @@ def worker(**flags: Any) -> None:
     run(load_settings(flags, os.environ), "worker")
 
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""of ``mallopt(3)``"""
+LARGE_BUFFER = 1024 * 1024
+"""bytes from which on a buffer goes back to the operating system when it is freed: the view of an incident of thousands of alerts,
+a body of thousands. By itself glibc raises this each time one is freed, and what was needed for a moment is kept for good"""
+
+
 def settle_memory() -> None:
     """Keeps the collector of cycles away from what stays for good, and from walking through it after each few hundred alerts.
 
@@ -117,6 +126,12 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    with suppress(
+        OSError, AttributeError
+    ):  # another C library than glibc has no such choice, and other habits
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER)
+        library.mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BUFFER)
 
 
 def run(settings: Settings, kind: str) -> None:

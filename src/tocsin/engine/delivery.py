@@ -125,6 +125,20 @@ def _compose_group(composer: Composer, group: list[OutboxRow], done: Composed) -
             _compose_group(composer, [row], done)
 
 
+class Brief(msgspec.Struct, frozen=True):
+    """What messages say of an incident and go by. The incident itself is let go: it may have thousands of alerts, and a step be
+    about dozens.
+    """
+
+    id: str
+    order: Order
+    drill: bool
+    open: bool
+    runs: dict[str, str]
+    """escalation → its state"""
+    context: texts.PageContext
+
+
 class Composer:
     """Reads each incident once for all the messages of a step."""
 
@@ -134,32 +148,44 @@ class Composer:
     ) -> None:  # fmt: skip
         self.tx, self.directory, self.now, self.seen = tx, directory, now, seen
         self.secret, self.public_url, self.soon = secret, public_url, soon
-        self._loaded: dict[str, Incident | None] = {}
+        self._loaded: dict[str, Brief | None] = {}
+        self._bodies: dict[str, dict[str, Any]] = {}
         self._unanswered, self._followed = unanswered, False
 
-    def incident(self, id: str) -> Incident | None:
-        """An incident, or None where there is none; raises where it cannot be read."""
+    def body(self, row: OutboxRow) -> dict[str, Any]:
+        """What a row carries."""
+        if row.id not in self._bodies:
+            self._bodies[row.id] = decode(row.payload)
+        return self._bodies[row.id]
+
+    def incident(self, row: OutboxRow) -> Brief | None:
+        """The incident that a row is about, or None where there is none; raises where it cannot be read."""
+        id = self.body(row).get("incident", "")
         if id not in self._loaded:
-            row = self.tx.stream(Stream("incident", id)) if id else None
-            self._loaded[id] = self.seen.read(self.tx, row) if row else None
+            head = self.tx.stream(Stream("incident", id)) if id else None
+            self._loaded[id] = self._brief(self.seen.read(self.tx, head)) if head else None
         return self._loaded[id]
+
+    def _brief(self, incident: Incident) -> Brief:
+        return Brief(
+            incident.id, (incident.severity, incident.opened_at, incident.number, incident.id), incident.drill, incident.open,
+            {run.id: run.state for run in incident.runs.values()}, self.context(incident),
+        )  # fmt: skip
 
     def moot(self, row: OutboxRow) -> str:
         """Why a row need not leave any more: nobody waits for the answer, or its person is not there; empty where it must."""
         person = self.directory.people.get(row.recipient)
         if person is not None and not person.active and row.effect != "follow":
             return "deactivated"
-        body: dict[str, Any] = decode(row.payload)
-        incident = self.incident(body.get("incident", "")) if row.effect == "page" else None
-        if incident is not None:
-            run = incident.runs.get(body.get("run", ""))
-            if not incident.open or (run is not None and run.state != "running"):
-                return "nothing left to acknowledge"
-        return ""
+        incident = self.incident(row) if row.effect == "page" else None
+        if incident is None:
+            return ""
+        running = incident.runs.get(self.body(row).get("run", ""), "running") == "running"
+        return "" if incident.open and running else "nothing left to acknowledge"
 
     def together(self, row: OutboxRow) -> tuple[str, ...]:
         """What a row shares a message by."""
-        incident = self.incident(decode(row.payload).get("incident", ""))
+        incident = self.incident(row)
         if row.effect in ("test", "follow") or incident is None:
             return (row.id,)
         return (row.recipient, row.channel, row.address, "drill" if incident.drill else "real")
@@ -168,9 +194,7 @@ class Composer:
         """The one message of rows that share it; its first page is its row, else its first notice."""
         pages = [row for row in rows if row.effect == "page"]
         main = (pages or rows)[0]
-        told = [
-            (row, body, incident) for row in rows if (found := self._told(row)) for body, incident in [found]
-        ]
+        told = [(row, self.body(row), brief) for row in rows if (brief := self.incident(row)) is not None]
         if not told or main.effect == "test":
             return Parcel(main, self._alone(main))
         if main.effect == "follow":
@@ -182,14 +206,9 @@ class Composer:
             message = msgspec.structs.replace(message, key=f"{main.key}+{together}")
         return Parcel(main, message, [row for row in rows if row is not main])
 
-    def _told(self, row: OutboxRow) -> tuple[dict[str, Any], Incident] | None:
-        body: dict[str, Any] = decode(row.payload)
-        incident = self.incident(body.get("incident", ""))
-        return (body, incident) if incident is not None else None
-
     def _alone(self, row: OutboxRow) -> Message:
         """A message that is about no incident: an action item, the policy, a test."""
-        body: dict[str, Any] = decode(row.payload)
+        body = self.body(row)
         if "subject" in body:
             subject = body["subject"] | {"restricted": self._restricted(row, body["subject"])}
             return about_subject(row, subject, self.public_url)
@@ -205,16 +224,14 @@ class Composer:
         return bool(subject.get("restricted")) or (stream is not None and stream.restricted)
 
     def _page(
-        self, main: OutboxRow, pages: list[OutboxRow], told: list[tuple[OutboxRow, dict[str, Any], Incident]]
+        self, main: OutboxRow, pages: list[OutboxRow], told: list[tuple[OutboxRow, dict[str, Any], Brief]]
     ) -> Message:
         """Lists all that its person has not acknowledged; the link serves exactly that."""
         person = main.recipient
         ids = {row.id for row in pages}
         own = {one.id: one for row, _, one in told if row.id in ids}
         drill = next(iter(own.values())).drill
-        listed = [
-            ((one.severity, one.opened_at, one.number, id), self.context(one)) for id, one in own.items()
-        ]
+        listed = [(one.order, one.context) for one in own.values()]
         listed += islice(self.unanswered(person, drill, own), LISTED)
         listed.sort(key=lambda one: one[0])
         incidents = [order[3] for order, _ in listed]
@@ -233,7 +250,7 @@ class Composer:
         return self._message(main, words, "page", urgency, contexts, "", incidents[0], ack_url)
 
     def _notice(
-        self, main: OutboxRow, told: list[tuple[OutboxRow, dict[str, Any], Incident]]
+        self, main: OutboxRow, told: list[tuple[OutboxRow, dict[str, Any], Brief]]
     ) -> Message:  # fmt: skip
         notices = [self._as_notice(body, one) for _, body, one in told]
         words = texts.notices(notices, zone=self._zone(main.recipient))
@@ -242,7 +259,7 @@ class Composer:
         reason = "; ".join(
             dict.fromkeys(one.reason for one in notices if one.reason and not one.context.restricted)
         )
-        thread = next(one.id for _, _, one in told if one.name == contexts[0].number)
+        thread = next(one.id for _, _, one in told if one.context.number == contexts[0].number)
         urgency = min(row.urgency for row, _, _ in told)
         message = self._message(main, words, main.effect, urgency, contexts, reason, thread, "")
         about = {str(body.get("notice", "")).partition(":")[0] for _, body, _ in told}
@@ -250,19 +267,19 @@ class Composer:
             return msgspec.structs.replace(message, action=ACTIONS[about.pop()])
         return message
 
-    def _follow(self, row: OutboxRow, body: dict[str, Any], incident: Incident) -> Message:
+    def _follow(self, row: OutboxRow, body: dict[str, Any], incident: Brief) -> Message:
         """What a receiver that keeps a state is told of a page it got: that somebody has it, or that it is over."""
-        context, action = self.context(incident), str(body["action"])
+        context, action = incident.context, str(body["action"])
         text = f"{context.head}: {'somebody has it' if action == 'acknowledge' else 'it is over'}"
         return Message(
             row.key, row.address, context.head, text, text, row.urgency, "follow", page_url=context.url, thread=incident.id, id=row.id,
             action=action,
         )  # fmt: skip
 
-    def _as_notice(self, body: dict[str, Any], incident: Incident) -> texts.Notice:
+    def _as_notice(self, body: dict[str, Any], incident: Brief) -> texts.Notice:
         owed = str(body.get("notice", "")).startswith(OWED)
         said, reason = str(body.get("text", "")), str(body.get("reason", ""))
-        return texts.Notice(self.context(incident), said, reason, owed)
+        return texts.Notice(incident.context, said, reason, owed)
 
     def _message(
         self, main: OutboxRow, words: texts.Words, kind: str, urgency: int, contexts: list[texts.PageContext], reason: str, thread: str,

@@ -48,6 +48,8 @@ CHECKPOINT_CHANGES = 40_000
 CHECKPOINT_COMMITS = 2_000
 AT_ONCE, FEW = 64, 16
 """rows of one statement; fewer go in powers of two, and the last few together, so that there are few texts of each statement"""
+CACHE_KIB = 8_000
+"""of pages, for the writer; what is not there is in the cache of the operating system"""
 ALERTS_KEPT = 8_192
 """alerts that are remembered as they were last written: senders repeat what fires again and again"""
 IDLE_SECONDS = 1.0
@@ -505,7 +507,11 @@ class SqliteStore:
                 f"the database {self.path} cannot be opened: {error}. Check the path and who may write there.",
                 str(self.path),
             ) from error
-        pragmas = ["cache_size = -16000", "temp_store = MEMORY", "wal_autocheckpoint = 0"]
+        pragmas = [
+            f"cache_size = -{CACHE_KIB if writing else CACHE_KIB // 2}",
+            "temp_store = MEMORY",
+            "wal_autocheckpoint = 0",
+        ]
         if writing:
             pragmas += [
                 "synchronous = FULL",
