@@ -261,13 +261,17 @@ class OutboxContract:
     def test_lists_are_newest_first(self, store):
         store.write(
             lambda tx: tx.put_outbox(
-                [an_effect("1"), an_effect("2", created_at=LATER), an_effect("3", recipient="person:bob")]
+                [an_effect("3", created_at=LATER), an_effect("1"), an_effect("2", recipient="person:bob")]
             )
         )
         store.write(lambda tx: tx.lease_outbox(NOW, LATER, "t", 1))
-        assert [row.id for row in store.read(lambda tx: tx.outbox())] == ["2", "3", "1"]
-        assert [row.id for row in store.read(lambda tx: tx.outbox(state="waiting", limit=1))] == ["2"]
-        assert [row.id for row in store.read(lambda tx: tx.outbox(recipient="person:bob"))] == ["3"]
+        assert [row.id for row in store.read(lambda tx: tx.outbox())] == ["3", "2", "1"]
+        assert [row.id for row in store.read(lambda tx: tx.outbox(state="waiting", limit=1))] == ["3"]
+        assert [row.id for row in store.read(lambda tx: tx.outbox(recipient="person:bob"))] == ["2"]
+        values = {"a": b"1", "b": b"2"}
+        store.write(lambda tx: [tx.put_metas(values), tx.put_metas({})])
+        assert store.read(lambda tx: tx.metas_named(["a", "b", "c"])) == values
+        assert store.read(lambda tx: tx.metas_named([])) == {}
 
     def test_a_held_store_lets_nothing_go_until_it_is_released(self, store):
         store.write(

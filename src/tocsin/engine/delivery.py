@@ -60,6 +60,8 @@ class Composed(msgspec.Struct):
 
     parcels: list[Parcel] = []
     faults: list[tuple[OutboxRow, Exception]] = []
+    noted: dict[str, bytes] = {}
+    """named values that go with the messages"""
 
 
 def listed_key(person: str) -> str:
@@ -108,8 +110,13 @@ def compose(
             tx.complete_outbox(row.id, token, "withdrawn", now, moot)
         else:
             together.setdefault(key, []).append(row)
+    composer.expect(
+        group[0].recipient for group in together.values() if any(one.effect == "page" for one in group)
+    )
     for group in together.values():
         _compose_group(composer, group, done)
+    tx.put_records(composer.links)
+    done.noted = composer.listed
     return done
 
 
@@ -148,9 +155,18 @@ class Composer:
     ) -> None:  # fmt: skip
         self.tx, self.directory, self.now, self.seen = tx, directory, now, seen
         self.secret, self.public_url, self.soon = secret, public_url, soon
+        self.links: list[RecordRow] = []
+        """of the pages that were made"""
+        self.listed: dict[str, bytes] = {}
+        """what they list, by the key under which that is kept"""
+        self._listed_before: dict[str, bytes] = {}
         self._loaded: dict[str, Brief | None] = {}
         self._bodies: dict[str, dict[str, Any]] = {}
         self._unanswered, self._followed = unanswered, False
+
+    def expect(self, people: Iterable[str]) -> None:
+        """Reads what the last pages of ``people`` listed."""
+        self._listed_before = self.tx.metas_named({listed_key(person) for person in people})
 
     def body(self, row: OutboxRow) -> dict[str, Any]:
         """What a row carries."""
@@ -242,12 +258,12 @@ class Composer:
         ack_url = f"{self.public_url}/a/{token}"
         words = texts.page(contexts, zone=self._zone(person), ack_url=ack_url, also=also)
         link = Link(person, incidents, self.now)
-        self.tx.put_record(
-            RecordRow("link", mark, link_lookup(token), encode(link), self.now, self.now + LINK_LIFE)
-        )
-        self.tx.put_meta(listed_key(person), encode(link.incidents))
         urgency = min(row.urgency for row, _, _ in told)
-        return self._message(main, words, "page", urgency, contexts, "", incidents[0], ack_url)
+        message = self._message(main, words, "page", urgency, contexts, "", incidents[0], ack_url)
+        ends = self.now + LINK_LIFE
+        self.links.append(RecordRow("link", mark, link_lookup(token), encode(link), self.now, ends))
+        self.listed[listed_key(person)] = encode(link.incidents)
+        return message
 
     def _notice(
         self, main: OutboxRow, told: list[tuple[OutboxRow, dict[str, Any], Brief]]
@@ -304,7 +320,8 @@ class Composer:
         if not self._followed:
             waiting.follow(self.tx, self._readable, self.seen)
             self._followed = True
-        body = self.tx.meta(listed_key(person))
+        key = listed_key(person)
+        body = self.listed.get(key) or self._listed_before.get(key)
         before = frozenset(decode(body, list[str]) if body else ())
         for id in before:
             if waiting.known(id) is None:

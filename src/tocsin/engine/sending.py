@@ -6,7 +6,7 @@ cannot be composed is set aside with a retry and its reason; the others leave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -176,7 +176,8 @@ class Sending:
         self, tx: Transaction, rows: list[OutboxRow], lease: str, now: Instant
     ) -> delivery.Composed:  # fmt: skip
         every = self._page_every(tx)
-        ready = [row for row in rows if not self._held_back(tx, row, lease, now, every)]
+        last = tx.metas_named({name for row in rows if (name := _spaced_by(row))})
+        ready = [row for row in rows if not self._held_back(tx, row, lease, now, every, last)]
         composed = delivery.compose(
             tx, ready, self.engine.directory(tx), now, secret=self.engine.secret, public_url=self.engine.public_url, token=lease,
             soon=now + every, seen=self.engine.seen, unanswered=self._unanswered,
@@ -187,9 +188,10 @@ class Sending:
         for parcel in composed.parcels:
             person = parcel.row.recipient
             if parcel.row.effect == "page":
-                tx.put_meta(paged_key(person, parcel.row.channel), str(now).encode())
+                composed.noted[paged_key(person, parcel.row.channel)] = str(now).encode()
             if any(_opened(row) for row in parcel.rows):
-                tx.put_meta(told_key(person), str(now).encode())
+                composed.noted[told_key(person)] = str(now).encode()
+        tx.put_metas(composed.noted)
         return composed
 
     def _with_room(
@@ -216,19 +218,19 @@ class Sending:
             self.engine.set_aside("policy", error, kind="policy")
             return MINUTE
 
-    def _held_back(self, tx: Transaction, row: OutboxRow, lease: str, now: Instant, every: int) -> bool:
+    @staticmethod
+    def _held_back(
+        tx: Transaction, row: OutboxRow, lease: str, now: Instant, every: int, spaced: Mapping[str, bytes]
+    ) -> bool:
         """At most one interrupting page for each person in the policy's interval; what is held joins the next.
 
         Notices of incidents that open one after another are held likewise: one covers those that open together.
         """
-        if row.effect == "page":
-            name = paged_key(row.recipient, row.channel)
-            every = min(every, LONGEST_HOLD) if row.urgency == 0 else every
-        elif _opened(row):
-            name, every = told_key(row.recipient), NOTICES_TOGETHER
-        else:
-            return False
-        last = last_paged(tx.meta(name))
+        if row.effect != "page":
+            every = NOTICES_TOGETHER
+        elif row.urgency == 0:
+            every = min(every, LONGEST_HOLD)
+        last = last_paged(spaced.get(_spaced_by(row)))
         if not last < now < last + every:
             return False
         tx.retry_outbox(row.id, lease, last + every, row.last_error, attempt=False)
@@ -370,6 +372,13 @@ class Sending:
                 fault = error
             self.engine.set_aside(f"message {row.id}", fault, kind=row.effect, recipient=row.recipient)
             self.engine.store.write(lambda tx, row=row: together(tx, [row], False))  # type: ignore[misc]
+
+
+def _spaced_by(row: OutboxRow) -> str:
+    """Where it is kept when the last of its kind left for its person, as far as they keep a distance; empty where they do not."""
+    if row.effect == "page":
+        return paged_key(row.recipient, row.channel)
+    return told_key(row.recipient) if _opened(row) else ""
 
 
 def _opened(row: OutboxRow) -> bool:

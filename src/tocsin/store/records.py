@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 import msgspec
 
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.ports import DocumentRow, RecordRow, RequestRow
-from tocsin.store.sql import Row, Session, check_key, sql, upsert
+from tocsin.store.sql import Row, Session, check_key, one_of, sql, upsert
 
 _RECORD_COLUMNS = list(RecordRow.__struct_fields__)
 _RECORDS = f"SELECT {', '.join(_RECORD_COLUMNS)} FROM records WHERE kind = :kind"
@@ -74,6 +76,13 @@ def _document(row: Row) -> DocumentRow:
     return DocumentRow(*values, current=bool(current))  # type: ignore[misc]
 
 
+class _Named(msgspec.Struct):
+    """A named value as the parameters of its row."""
+
+    name: str
+    value: bytes
+
+
 class RecordReading:
     """What can be read of records, documents, requests and named values."""
 
@@ -101,6 +110,12 @@ class RecordReading:
         row = self.session.row(_META, {"name": name})
         return row[0] if row else None
 
+    def metas_named(self, names: Collection[str]) -> dict[str, bytes]:
+        if not names:
+            return {}
+        condition, params = one_of("name", "names", sorted(names))
+        return dict(self.session.rows(sql(f"SELECT name, value FROM meta WHERE {condition}"), params))  # type: ignore[arg-type]
+
     def metas(self, prefix: str) -> dict[str, bytes]:
         return dict(self.session.rows(_METAS, {"prefix": prefix, "length": len(prefix)}))  # type: ignore[arg-type]
 
@@ -125,9 +140,16 @@ class RecordWriting(RecordReading):
     """Writing records, documents, requests and named values."""
 
     def put_record(self, row: RecordRow) -> None:
-        check_key("the record", row.kind, row.id, row.lookup)
-        self.session.run(_PUT_RECORD, msgspec.structs.asdict(row))
-        if not row.expires_at:  # what ends by itself (sessions, links) is nothing that caches hold
+        self.put_records([row])
+
+    def put_records(self, rows: Sequence[RecordRow]) -> None:
+        for row in rows:
+            check_key("the record", row.kind, row.id, row.lookup)
+        if rows:
+            self.session.many(_PUT_RECORD, rows)
+        if not all(
+            row.expires_at for row in rows
+        ):  # what ends by itself (sessions, links) is nothing that caches hold
             self._count("records")
 
     def delete_record(self, kind: str, id: str) -> bool:
@@ -146,6 +168,11 @@ class RecordWriting(RecordReading):
             self.session.run(_DELETE_META, {"name": name})
         else:
             self.session.run(_PUT_META, {"name": name, "value": value})
+
+    def put_metas(self, values: Mapping[str, bytes]) -> None:
+        check_key("the name", *values)
+        if values:
+            self.session.many(_PUT_META, [_Named(name, value) for name, value in values.items()])
 
     def put_document(self, row: DocumentRow) -> None:
         check_key("the document", row.kind, row.name, row.hash)

@@ -172,7 +172,8 @@ timers = sa.Table(
     sqlite_with_rowid=False,
 )
 sa.Index("timers_due", timers.c.due_at)
-sa.Index("timers_lease", timers.c.lease_until, timers.c.due_at)
+_held = timers.c.lease_until > 0
+sa.Index("timers_lease", timers.c.lease_until, timers.c.due_at, sqlite_where=_held, postgresql_where=_held)
 
 outbox = sa.Table(
     "outbox",
@@ -209,7 +210,6 @@ sa.Index(
 _failed = sa.and_(outbox.c.state == "failed", outbox.c.due_at > 0)
 sa.Index("outbox_failed", outbox.c.scope, sqlite_where=_failed, postgresql_where=_failed)
 sa.Index("outbox_scope", outbox.c.scope)
-sa.Index("outbox_created", outbox.c.created_at)
 
 records = sa.Table(
     "records",

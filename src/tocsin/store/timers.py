@@ -21,7 +21,7 @@ _TIMER = sql(f"SELECT {', '.join(_TIMER_COLUMNS)} FROM timers WHERE kind = :kind
 # one seek in an index for those that nobody holds, and a look at the few that are leased
 _NEXT_TIMER = sql(
     "SELECT min(at) FROM ("
-    " SELECT min(due_at) AS at FROM timers WHERE lease_until = 0 UNION ALL"
+    " SELECT (SELECT due_at FROM timers WHERE lease_until = 0 ORDER BY due_at LIMIT 1) AS at UNION ALL"
     " SELECT min(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) AS at"
     f" FROM timers WHERE lease_until > 0) AS either WHERE {NOT_HELD}"
 )
@@ -180,7 +180,7 @@ class TimerReading:
                 where.append(f"{name} = :{name}")
                 params[name] = value
         condition = f" WHERE {' AND '.join(where)}" if where else ""
-        text = f"{_SELECT}{condition} ORDER BY created_at DESC, id DESC LIMIT :limit"
+        text = f"{_SELECT}{condition} ORDER BY id DESC LIMIT :limit"
         return [OutboxRow(*row) for row in self.session.rows(sql(text), params)]
 
     def outbox_row(self, id: str) -> OutboxRow | None:
