@@ -56,8 +56,17 @@ def raw(site, *pieces):
 )
 def test_a_head_without_end_is_refused_before_it_fills_the_memory(site, pieces):
     answer = raw(site, b"POST /in/generic HTTP/1.1\r\nHost: x\r\n", *pieces)
-    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.startswith(b"HTTP/1.1 431 ") and b"\r\nx-content-type-options: nosniff\r\n" in answer
     assert site.send("generic", json={"summary": "x"}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n"]
+)
+def test_what_is_no_request_is_refused_in_words_that_nobody_runs(site, said):
+    answer = raw(site, said)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"\r\nx-content-type-options: nosniff\r\n" in answer
+    assert answer.endswith(b"Invalid HTTP request received.") and b"\r\nconnection: close\r\n" in answer
 
 
 def test_a_head_of_ordinary_size_is_read(site):

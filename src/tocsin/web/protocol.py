@@ -225,7 +225,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._too_large:
             self._refuse()
         else:
-            super().send_400_response(msg)
+            self._end_with(b"400 Bad Request", msg.encode())
 
     def _count(self, size: int) -> None:
         self._head += size
@@ -235,9 +235,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         self._in_head = False
+        self._end_with(b"431 Request Header Fields Too Large", _REFUSAL)
+
+    def _end_with(self, status: bytes, said: bytes) -> None:
+        """The last answer of a connection whose request did not reach the application."""
         self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
+            b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n"
+            b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (status, len(said), said)
         )
         self.transport.close()
 
