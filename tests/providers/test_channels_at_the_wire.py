@@ -1,5 +1,8 @@
 """One contract for every channel, against servers that check what the vendor checks."""
 
+import base64
+import socket
+import threading
 from urllib.parse import unquote_plus
 
 import pytest
@@ -29,6 +32,43 @@ def twilio(vendor, channel):
         vendor.account, vendor.token, vendor.number, "https://t.example/in/reply/{kind}/KEY", vendor.url
     )
     return channel(LOCAL, config)
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "said"),
+    [("u:p%40w@", "u:p@w"), ("token@", "token:"), ("", None)],
+)
+def test_an_address_that_names_whom_it_belongs_to_is_asked_in_their_name(userinfo, said):
+    vendor = Hook()
+    try:
+        url = vendor.url.replace("http://", f"http://{userinfo}") + "/hook"
+        WebhookChannel(LOCAL, ManualClock(), vendor.secret).deliver(message(url))
+        sent = vendor.requests[-1].headers.get("authorization")
+        assert sent == (said and f"Basic {base64.b64encode(said.encode()).decode()}")
+    finally:
+        vendor.close()
+
+
+def test_what_a_provider_says_itself_takes_the_place_of_what_is_always_said():
+    sent = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            line = server.accept()[0]
+            with line:
+                sent.append(line.recv(65536))
+                line.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        own = {"user-agent": "other", "authorization": "Bearer t"}
+        LOCAL.send("x", "POST", f"http://u:p@127.0.0.1:{server.getsockname()[1]}/", headers=own)
+        thread.join()
+    lines = [line.lower() for line in sent[0].split(b"\r\n")]
+    assert [line for line in lines if line.startswith((b"user-agent", b"authorization"))] == [
+        b"user-agent: other",
+        b"authorization: bearer t",
+    ]
 
 
 KINDS = {

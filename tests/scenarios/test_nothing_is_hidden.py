@@ -396,6 +396,18 @@ def test_what_turns_out_to_be_a_breach_is_restricted_with_all_its_alerts(world):
 
 
 @pytest.mark.semantics(23)
+def test_an_alert_that_merely_repeats_beside_a_breach_stays_restricted_whatever_it_says_later(world):
+    grouped(world, "app")
+    send(world, alert("checkout is slow", "a", app="x"), alert("checkout is slow too", "b", app="x"))
+    world.run(MINUTE)
+    send(world, alert("checkout is slow", "a", app="x"), alert(LEAK, "b", app="x"))
+    assert world.incident().restricted
+    world.run(MINUTE)
+    send(world, alert("checkout is slower", "a", app="x"))
+    assert {key: row.restricted for key, row in rows(world).items()} == {"a": True, "b": True}
+
+
+@pytest.mark.semantics(23)
 def test_setting_the_type_by_hand_hides_the_alerts_too(world):
     send(world, alert("laptop stolen", "a", service=""))
     world.do("anna", c.SetType("INC-1", "security"))

@@ -19,7 +19,7 @@ from rows import (
 )
 
 from tocsin.kernel.clock import MINUTE
-from tocsin.kernel.errors import Conflict
+from tocsin.kernel.errors import Conflict, Unusable
 from tocsin.kernel.facts import GENESIS, Stream, verify_chain
 
 LATER = NOW + MINUTE
@@ -384,6 +384,17 @@ class AlertContract:
         assert [msgspec.structs.replace(fact, position=0) for fact in stored] == facts
         assert [fact.position for fact in stored] == sorted(fact.position for fact in stored)
 
+    def test_of_many_rows_none_is_written_where_one_cannot_be(self, store):
+        rows = [an_alert(f"a{number:03}") for number in range(100)]
+        rows[90].summary = "half\x00a line"
+
+        def work(tx):
+            with pytest.raises(Unusable):
+                tx.put_alerts(rows)
+
+        store.write(work)
+        assert store.read(lambda tx: tx.count_alerts()) == 0
+
     def test_ends_that_have_moved_are_looked_at_some_at_a_time(self, store):
         rows = [an_alert(f"a{number}", ends_at=NOW + number) for number in range(5)]
         store.write(lambda tx: tx.put_alerts(rows))
@@ -410,6 +421,11 @@ class AlertContract:
         class Undone(Exception):
             pass
 
+        def beside_a_repeat(tx):
+            repeated = tx.alerts_by_key("prometheus", ["a"])["a"]
+            tx.put_alerts([msgspec.structs.replace(repeated, restricted=True)])
+            tx.touch_alerts([repeated])
+
         def repeats():
             return store.write(lambda tx: tx.alerts_by_key("prometheus", ["a"])["a"].repeats)
 
@@ -421,6 +437,8 @@ class AlertContract:
         with pytest.raises(Undone):
             store.write(change(undo=True))
         assert repeats() == 4
+        store.write(beside_a_repeat)
+        assert store.write(lambda tx: tx.alerts_by_key("prometheus", ["a"])["a"]).restricted
         store.write(lambda tx: tx.put_alerts([an_alert("a", incident=INCIDENT.id)]))
         store.write(lambda tx: tx.move_alerts(INCIDENT.id, "two"))
         assert store.write(lambda tx: tx.alerts_by_key("prometheus", ["a", "b"]))["a"].incident == "two"

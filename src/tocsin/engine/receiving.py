@@ -116,7 +116,7 @@ class Batch:
         work = self.work
         for target, arrivals in self.placing.arrivals.items():
             restricted = _arrive(work, target, arrivals)
-            for row in self.touched.values():
+            for row in (*self.touched.values(), *self.repeated.values()):
                 if row.incident == target:
                     row.restricted = restricted
             work.let_go(work.load(target))

@@ -135,8 +135,9 @@ class Sending:
             return None
         try:
             load = Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
-            # all that is due leaves now; what falls due later is looked for once it has left, not while it is on its way
-            tx.due, self._unlooked = False, True
+            if load.composed.parcels and not load.composed.faults:
+                # all that is due leaves now; what falls due later is looked for once it has left, not while it is on its way
+                tx.due, self._unlooked = False, True
             return load
         except Exception as error:  # noqa: BLE001  # whoever sent the alert must not be refused for it: the loop tries again
             engine.set_aside("sending", error, kind="outbox")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tocsin.engine.work import View, read_view
+from tocsin.engine.work import SMALL, View, read_view
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import Incident
 from tocsin.kernel.clock import Instant
@@ -25,7 +25,7 @@ READ_AT_FIRST = 2_000
 """open incidents, the newest first, that are looked through after a start, beside those that somebody's last page listed"""
 AT_ONCE = 10_000
 """facts since the last look that are followed; where there are more, all that is open is read once more"""
-WORTH_KEEPING = 32 * 1024
+WORTH_KEEPING = SMALL // 2
 """bytes of the stored view of an incident that is kept read: one of thousands of alerts takes much memory and is rare"""
 KEPT = 512
 

@@ -176,6 +176,8 @@ class Work:
         if pending.drafts:
             self._flush(pending)
         del self._pending[incident.id]
+        if self._memory is not None:
+            self._memory.take(incident.id, pending.head)  # whoever let it go may keep a part of it alone
         return True
 
     def leading(self, incident: Incident) -> Incident:

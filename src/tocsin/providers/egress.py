@@ -206,11 +206,9 @@ class Egress:
         # the transport itself: a client's cookies, redirects and rules for credentials are nothing that a provider needs, and
         # take a third of the time of a request
         self._transport = GuardedTransport(self.config)
-        self._always = {
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip, deflate",
-            "User-Agent": f"Tocsin/{__version__}",
-        }
+        self._always = httpx2.Headers(
+            {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f"Tocsin/{__version__}"}
+        )
         self._limits = {"timeout": httpx2.Timeout(self.config.timeout).as_dict()}
 
     def close(self) -> None:
@@ -226,14 +224,18 @@ class Egress:
         Raises :class:`DeliveryFailed`, permanent where the URL cannot be used or the guard refuses it. The status of the
         answer is the caller's to judge (see :func:`judge`).
         """
-        more = self._always | dict(headers or {})
+        more = self._always.copy()
+        more.update(dict(headers or {}))
         if form is not None:
             content = httpx2.QueryParams(list(form)).__str__().encode()
             more["Content-Type"] = "application/x-www-form-urlencoded"
-        if auth is not None:
-            more["Authorization"] = "Basic " + b64encode(":".join(auth).encode()).decode()
         try:
             request = httpx2.Request(method, url, headers=more, content=content, extensions=self._limits)
+            # an address may name whom it belongs to: https://user:secret@…
+            known = auth or (request.url.username, request.url.password)
+            if any(known) and "Authorization" not in more:
+                said = b64encode(":".join(known).encode()).decode()
+                request.headers["Authorization"] = f"Basic {said}"
             with closing(self._transport.handle_request(request)) as response:
                 body = b""
                 for chunk in response.iter_bytes():

@@ -181,10 +181,6 @@ class AlertWriting(AlertReading):
                 others.append(key)
         return found | super().alerts_by_key(integration, others)
 
-    def _keep(self, rows: Sequence[AlertRow]) -> None:
-        if self.session.kept is not None:
-            self.session.kept.keep([((row.integration, row.dedup_key), row) for row in rows])
-
     def _forget(self) -> None:
         if self.session.kept is not None:
             self.session.kept.clear()
@@ -195,12 +191,16 @@ class AlertWriting(AlertReading):
             check_key("the group key", row.group_key, row.incident)
         if rows:
             self.session.many(_PUT, rows)
-            self._keep(rows)
+        if self.session.kept is not None:
+            for row in rows:
+                self.session.kept.keep((row.integration, row.dedup_key), row)
 
     def touch_alerts(self, rows: Sequence[AlertRow]) -> None:
         if rows:
             self.session.many(_TOUCH, rows)
-            self._keep(rows)
+        if self.session.kept is not None:
+            for row in rows:
+                self.session.kept.give_back((row.integration, row.dedup_key), row)
 
     def look_later(self, now: Instant, limit: int = 500) -> None:
         self.session.run(_LOOK_LATER, {"now": now, "limit": limit})

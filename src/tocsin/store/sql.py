@@ -97,11 +97,19 @@ class Kept(OrderedDict[tuple[str, str], Any]):
         super().__init__()
         self.most = most
 
-    def keep(self, rows: Iterable[tuple[tuple[str, str], Any]]) -> None:
-        """Remembers rows; beyond ``most`` those that nobody wrote for longest go."""
-        self.update(rows)
-        while len(self) > self.most:
+    def keep(self, key: tuple[str, str], row: Any) -> None:
+        """Remembers a row that was written as a whole; beyond ``most`` the one that nobody wrote for longest goes."""
+        self[key] = row
+        self.move_to_end(key)
+        if len(self) > self.most:
             self.popitem(last=False)
+
+    def give_back(self, key: tuple[str, str], row: Any) -> None:
+        """Remembers a row of which a part was written by whoever took it out. Where it is here again, somebody else wrote it
+        meanwhile: then neither is the whole truth.
+        """
+        if self.pop(key, None) is None:
+            self.keep(key, row)
 
 
 class Session(Protocol):

@@ -88,13 +88,15 @@ class SqliteSession:
         # rows travel together: for each statement, and each row of executemany, this thread would let the interpreter go and wait
         # for the one that listens to give it back, which takes longer than the row
         values_of, at = statement.values_of, 0
+        values = [value for row in rows for value in values_of(row)]
+        check_text(values)
+        width = len(values) // max(1, len(rows))
         try:
             while at < len(rows):
                 left = len(rows) - at
                 count = left if left <= FEW else min(AT_ONCE, 1 << left.bit_length() - 1)
-                values = [value for row in rows[at : at + count] for value in values_of(row)]
-                check_text(values)
-                self.connection.execute(statement.of_many(count), values)
+                some = values[at * width : (at + count) * width]
+                self.connection.execute(statement.of_many(count), some)
                 at += count
         except (driver.Error, UnicodeEncodeError, OverflowError) as error:
             raise self._meant(error) from error
