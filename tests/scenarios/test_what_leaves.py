@@ -446,3 +446,19 @@ def test_an_alert_is_taken_although_its_page_cannot_be_composed_yet(world, monke
     for job in beside.of(world):
         job()
     assert len(world.pages("chiara")) == 1
+
+
+def test_whoever_waits_for_what_is_due_is_woken_where_nothing_could_leave_with_its_commit(world, monkeypatch):
+    world.engine.deliveries = beside = Beside()
+    woken = []
+    world.store.subscribe(lambda: woken.append(len(beside.jobs)), due_only=True)
+    world.alert()
+    assert beside.of(world) and woken == [], "what leaves is on its way alone"
+    for job in beside.jobs:
+        job()
+    assert woken, "and then the next is looked for"
+    woken.clear()
+    beside.jobs.clear()
+    monkeypatch.setattr(delivery.Composer, "moot", lambda self, row: "nothing left to acknowledge")
+    world.alert("another", "k2")
+    assert beside.of(world) == [] and woken
