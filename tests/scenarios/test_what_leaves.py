@@ -460,5 +460,8 @@ def test_whoever_waits_for_what_is_due_is_woken_where_nothing_could_leave_with_i
     woken.clear()
     beside.jobs.clear()
     monkeypatch.setattr(delivery.Composer, "moot", lambda self, row: "nothing left to acknowledge")
-    world.alert("another", "k2")
+    world.alert("sign-in down", "k2", service="authentication")
     assert beside.of(world) == [] and woken
+    assert world.store.read(lambda r: r.outbox(state="withdrawn")), (
+        "it was looked at, and nothing of it had to leave"
+    )
