@@ -126,9 +126,8 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    with suppress(
-        OSError, AttributeError
-    ):  # another C library than glibc has no such choice, and other habits
+    # another C library than glibc has no such choice, and other habits
+    with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER)
         library.mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BUFFER)

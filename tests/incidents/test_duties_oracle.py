@@ -112,17 +112,22 @@ def tell(incident, body, at):
     fold(incident, body, at, incident.version + 1, "person:anna")
 
 
+def lived_through(severity, events):
+    """An incident and its oracle after events, and when the last of them was."""
+    incident, oracle, at = Incident("i"), Oracle(severity), START
+    tell(incident, f.Declared(1, "INC", "x", severity, "confirmed", "x", "p", rule="r", by="anna"), START)
+    for wait, what, amount in events:
+        at += wait * MINUTE
+        apply(oracle, incident, what, at, amount)
+    return incident, oracle, at
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(ALL_SEVERITIES), steps, st.data())
 def test_the_next_moment_is_the_first_of_all_that_is_owed_though_most_of_it_is_only_estimated(
     severity, events, data
 ):
-    incident, oracle = Incident("i"), Oracle(severity)
-    tell(incident, f.Declared(1, "INC", "x", severity, "confirmed", "x", "p", rule="r", by="anna"), START)
-    at = START
-    for wait, what, amount in events:
-        at += wait * MINUTE
-        apply(oracle, incident, what, at, amount)
+    incident, _, at = lived_through(severity, events)
     open_ones = owed(incident, POLICY)
     for duty in data.draw(
         st.lists(st.sampled_from(open_ones), unique_by=id, max_size=4) if open_ones else st.just([])
@@ -154,12 +159,7 @@ def reminders_of(duty, incident):
 @settings(deadline=None, max_examples=120)
 @given(st.sampled_from(ALL_SEVERITIES), steps)
 def test_what_is_due_agrees_with_counting_minutes_whatever_happened_before(severity, events):
-    incident, oracle = Incident("i"), Oracle(severity)
-    tell(incident, f.Declared(1, "INC", "x", severity, "confirmed", "x", "p", rule="r", by="anna"), START)
-    at = START
-    for wait, what, amount in events:
-        at += wait * MINUTE
-        apply(oracle, incident, what, at, amount)
+    incident, oracle, _ = lived_through(severity, events)
     found = {}
     for duty in duties(incident, POLICY):
         found.setdefault(duty.rule, duty)

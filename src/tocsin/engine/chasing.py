@@ -16,15 +16,15 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import (
     RINGING,
     escalates_at,
+    first_moment,
     is_chased,
-    next_chase_moment,
     next_chased,
     reminders,
 )
 from tocsin.incidents.duties import Duty, calendar_of, label, lapses_at, owed
 from tocsin.incidents.escalation import one_up
 from tocsin.incidents.incident import OWED, Incident
-from tocsin.kernel.clock import Instant, earliest
+from tocsin.kernel.clock import Instant
 from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Chase, Policy
 
@@ -194,11 +194,8 @@ def chase(work: Work, incident: Incident) -> None:
 
 def next_moment(state: Any, book: Book) -> Instant | None:
     """When the next reminder, miss or nudge of anything that a stream owes is due."""
-    return earliest(
-        next_chase_moment(
-            duty, state, book.terms(duty.rule), book.calendar, business=book.business, digest=book.digest
-        )
-        for duty in book.owed()
+    return first_moment(
+        book.owed(), state, book.terms, book.calendar, business=book.business, digest=book.digest
     )
 
 

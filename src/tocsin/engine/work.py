@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from tocsin.incidents import facts as f
-from tocsin.incidents.chasing import next_chase_moment, not_before
+from tocsin.incidents.chasing import first_moment
 from tocsin.incidents.directory import Directory
-from tocsin.incidents.duties import calendar_of, duties, lapses_at, owed
+from tocsin.incidents.duties import calendar_of, lapses_at, owed
 from tocsin.incidents.escalation import next_escalation
 from tocsin.incidents.folding import BACKDATED, FOLD, refold
 from tocsin.incidents.incident import ENDED, OPENED, Incident, Run
@@ -471,16 +471,9 @@ def next_duty_moment(incident: Incident, policy: Policy, calendar: BusinessCalen
         return incident.paused_until
     severity = policy.severity(incident.severity)
     business, digest = severity.hours == "business", severity.escalation.when_missed == "digest"
-    first: Instant | None = None
-    for duty in duties(incident, policy):
-        if duty.met_at or duty.waived:
-            continue
-        terms = policy.chase(duty.rule)
-        if first is not None and duty.id not in incident.missed and not_before(duty, terms) >= first:
-            continue
-        at = next_chase_moment(duty, incident, terms, calendar, business=business, digest=digest)
-        first = at if first is None else earliest((first, at))
-    return first
+    return first_moment(
+        owed(incident, policy), incident, policy.chase, calendar, business=business, digest=digest
+    )
 
 
 def may_resolve_itself(incident: Incident, policy: Policy) -> bool:

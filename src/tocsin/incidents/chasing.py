@@ -5,6 +5,7 @@ The figures are the policy's ``chasing``. Where the severity keeps business hour
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -159,3 +160,19 @@ def next_chase_moment(
     if duty.id not in said.escalated:
         moments.append(escalates_at(duty, terms, calendar, business=business, digest=digest))
     return earliest(moments)
+
+
+def first_moment(
+    duties: Iterable[Duty], said: Said, terms_of: Callable[[str], Chase], calendar: BusinessCalendar, *, business: bool, digest: bool
+) -> Instant | None:  # fmt: skip
+    """When the first of what is owed has to be looked at; worked out in full for the few that can be first.
+
+    ``terms_of``: how the duties of a rule are chased.
+    """
+    first: Instant | None = None
+    for duty in duties:
+        terms = terms_of(duty.rule)
+        if first is None or duty.id in said.missed or not_before(duty, terms) < first:
+            at = next_chase_moment(duty, said, terms, calendar, business=business, digest=digest)
+            first = earliest((first, at))
+    return first

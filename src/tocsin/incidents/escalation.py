@@ -90,9 +90,8 @@ def next_step(run: Run, chain: Chain, calendar: BusinessCalendar) -> Due | None:
     if run.next < len(chain.steps):
         step = chain.steps[run.next]
         at = calendar.add(run.anchor, step.after)
-        if (
-            run.skipped
-        ):  # the step before it found nobody: this one comes in its place, those after it at their time
+        # the step before it found nobody: this one comes in its place, those after it at their time
+        if run.skipped:
             at = min(at, max(run.last_step_at, run.anchor))
         return Due(max(at, run.paused_until), run.next, run.round, step.targets, step.quiet)
     if chain.repeat is None:

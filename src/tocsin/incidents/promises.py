@@ -54,9 +54,8 @@ def _paused(incident: Incident, calendar: BusinessCalendar, start: Instant, dura
         begin = max(begin, start)
         if begin >= due or end <= begin:
             continue
-        if (
-            duration.is_business
-        ):  # what was left of the working time when it stood still is left when it goes on
+        # what was left of the working time when it stood still is left when it goes on
+        if duration.is_business:
             due = calendar.add(end, Duration(BUSINESS, calendar.business_between(begin, due)))
         else:
             due += end - begin

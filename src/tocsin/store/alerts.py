@@ -17,14 +17,20 @@ _OF_INCIDENT = sql(
 )
 # the literals repeat the conditions of the partial indexes: only so do the planners use them
 _NEVER = 2**62
-_LOOK_AT = f"CASE WHEN {{}} > 0 THEN {{}} ELSE {_NEVER} END"
+
+
+def _look_at(end: str) -> str:
+    """When an alert is looked at that ends at ``end``, an expression in SQL."""
+    return f"CASE WHEN {end} > 0 THEN {end} ELSE {_NEVER} END"
+
+
 _ENDING = sql(
     f"{_SELECT} WHERE status = 'firing' AND look_at <= :until AND ends_at > 0 AND ends_at <= :until"
     " ORDER BY ends_at, integration, dedup_key LIMIT :limit"
 )
 _NEXT_END = sql(f"SELECT min(look_at) FROM alerts WHERE status = 'firing' AND look_at < {_NEVER}")
 _LOOK_LATER = sql(
-    f"UPDATE alerts SET look_at = {_LOOK_AT.format('ends_at', 'ends_at')} WHERE (integration, dedup_key) IN"
+    f"UPDATE alerts SET look_at = {_look_at('ends_at')} WHERE (integration, dedup_key) IN"
     " (SELECT integration, dedup_key FROM alerts WHERE status = 'firing' AND look_at <= :now"
     " AND (ends_at > :now OR ends_at = 0) ORDER BY look_at LIMIT :limit)"
 )
@@ -34,7 +40,7 @@ _COUNT = sql("SELECT count(*) FROM alerts WHERE status = :status")
 _COUNT_OPEN = sql("SELECT count(*) FROM alerts WHERE status = :status AND NOT restricted")
 _PUT = sql(
     f"INSERT INTO alerts ({', '.join(_COLUMNS)}, look_at)"
-    f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)}, {_LOOK_AT.format(':ends_at', ':ends_at')})"
+    f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)}, {_look_at(':ends_at')})"
     " ON CONFLICT (integration, dedup_key) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in [*_COLUMNS[2:], "look_at"])
 )

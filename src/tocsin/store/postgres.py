@@ -22,8 +22,9 @@ from tocsin.kernel.ports import Reader, Transaction
 from tocsin.kernel.randomness import SystemRandomness, jitter, token
 from tocsin.kernel.redact import mask
 from tocsin.store import revisions
+from tocsin.store.kept import Kept
 from tocsin.store.listeners import Listeners
-from tocsin.store.sql import Kept, Params, Row, Statement, check_text, sql, surrogate, too_large
+from tocsin.store.sql import Params, Row, Statement, check_text, sql, surrogate, too_large
 from tocsin.store.transaction import SqlReader, SqlTransaction
 from tocsin.store.turnstile import Turnstile
 

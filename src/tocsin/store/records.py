@@ -147,9 +147,8 @@ class RecordWriting(RecordReading):
             check_key("the record", row.kind, row.id, row.lookup)
         if rows:
             self.session.many(_PUT_RECORD, rows)
-        if not all(
-            row.expires_at for row in rows
-        ):  # what ends by itself (sessions, links) is nothing that caches hold
+        # what ends by itself (sessions, links) is nothing that caches hold
+        if not all(row.expires_at for row in rows):
             self._count("records")
 
     def delete_record(self, kind: str, id: str) -> bool:

@@ -11,13 +11,13 @@ No statement asks the database what time it is.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Protocol
 
 from tocsin.kernel.errors import Unusable
+from tocsin.store.kept import Kept
 
 Params = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -86,30 +86,6 @@ def upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> Statement:
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values}) "
         f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
     )
-
-
-class Kept(OrderedDict[tuple[str, str], Any]):
-    """Rows by their key as the one writer of a database last wrote them. Whoever takes one out owns it, and it is back here once
-    it is written again; what was rolled back is forgotten.
-    """
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.most = most
-
-    def keep(self, key: tuple[str, str], row: Any) -> None:
-        """Remembers a row that was written as a whole; beyond ``most`` the one that nobody wrote for longest goes."""
-        self[key] = row
-        self.move_to_end(key)
-        if len(self) > self.most:
-            self.popitem(last=False)
-
-    def give_back(self, key: tuple[str, str], row: Any) -> None:
-        """Remembers a row of which a part was written by whoever took it out. Where it is here again, somebody else wrote it
-        meanwhile: then neither is the whole truth.
-        """
-        if self.pop(key, None) is None:
-            self.keep(key, row)
 
 
 class Session(Protocol):

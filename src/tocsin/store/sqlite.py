@@ -26,8 +26,9 @@ from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Busy, Conflict, Refused, TocsinError, Unusable
 from tocsin.kernel.ports import Reader, Transaction
 from tocsin.store import revisions
+from tocsin.store.kept import Kept
 from tocsin.store.listeners import Listeners
-from tocsin.store.sql import Kept, Params, Row, Statement, check_text, nul, sql, surrogate, too_large, upsert
+from tocsin.store.sql import Params, Row, Statement, check_text, nul, sql, surrogate, too_large, upsert
 from tocsin.store.transaction import SqlReader, SqlTransaction
 
 try:
