@@ -12,7 +12,8 @@ from tocsin.alerts.shape import one_line
 from tocsin.engine import acting, deciding, merging, promising, recording, recovering, redacting
 from tocsin.engine import commands as c
 from tocsin.engine.access import MAX_TEXT, Answer, allow, answer, load, text_of
-from tocsin.engine.reactions import answered_by, assign, start_run
+from tocsin.engine.calling import answered_by, start_run
+from tocsin.engine.reactions import assign
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f

@@ -174,6 +174,16 @@ def _set_up_findings(directory: Directory, kinds: Collection[str]) -> list[Findi
 
 def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Finding]:
     """Lateness, what is held or set aside, processes that fell silent, steps of the clock, streams that went missing."""
+    return [
+        *_what_leaves(reader, now),
+        *_who_was_there(reader, now),
+        *_what_was_sealed(reader),
+        *_what_is_set_aside(engine, reader),
+    ]
+
+
+def _what_leaves(reader: Reader, now: Instant) -> list[Finding]:
+    """Lateness, and whether this is a restored copy that lets nothing go."""
     found: list[Finding] = []
     timer, page = oldest_late(reader, now)
     for late, what in ((timer, "timer"), (page, "message")):
@@ -197,6 +207,12 @@ def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Findin
                 "tocsin restore --release, once the original is off",
             )
         )
+    return found
+
+
+def _who_was_there(reader: Reader, now: Instant) -> list[Finding]:
+    """Processes that fell silent, clocks that were set, and time in which nobody listened."""
+    found: list[Finding] = []
     rows = watching.processes(reader)
     for row in watching.silent(rows, now):
         found.append(
@@ -228,6 +244,12 @@ def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Findin
                     "see its incident",
                 )
             )
+    return found
+
+
+def _what_was_sealed(reader: Reader) -> list[Finding]:
+    """Streams that went missing since they were sealed, and when that was last."""
+    found: list[Finding] = []
     lost = sealing.missing_streams(reader)
     if lost:
         found.append(
@@ -244,6 +266,12 @@ def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Findin
         if last
         else Finding("warn", "seal", "nothing is sealed yet", "the first seal is made when the engine runs")
     )
+    return found
+
+
+def _what_is_set_aside(engine: Engine, reader: Reader) -> list[Finding]:
+    """Open incidents that cannot be read, and whatever else failed and is tried again."""
+    found: list[Finding] = []
     for stream in reader.streams("incident", open=True, limit=LOOKED_THROUGH):
         if overview.readable(engine, reader, stream) is None:
             found.append(

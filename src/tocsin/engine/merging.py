@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tocsin.engine import commands as c
 from tocsin.engine.access import Answer, answer, load, text_of
-from tocsin.engine.reactions import follow, go_on_paging, unanswered
+from tocsin.engine.calling import unanswered
+from tocsin.engine.reactions import follow, go_on_paging
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents import facts as f

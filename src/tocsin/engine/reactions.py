@@ -6,26 +6,37 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tocsin.catalogue.people import Contact
+from tocsin.engine.calling import (
+    answered_by,
+    call_teams,
+    in_hours,
+    is_called,
+    message,
+    send_pages,
+    start_commander,
+    start_responders,
+    start_run,
+    stop_runs,
+    take_step,
+    unanswered,
+)
 from tocsin.engine.placing import note_change, restrict_alerts
 from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stands_down, watch_key
 from tocsin.incidents import facts as f
 from tocsin.incidents.actions import ActionItem, ActionRestricted
 from tocsin.incidents.duties import calendar_of, label, owed
-from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
+from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.incident import OPENED, Incident, Run
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
 from tocsin.incidents.sweep import held
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import decode, encode
-from tocsin.kernel.ports import OutboxRow
 from tocsin.notify.rules import next_contact, plan
 
 KEEP_STATE = ("pagerduty",)
 """channels whose receivers keep a state of their own"""
 MOST_ACTIONS = 10_000
-URGENCY = {"P1": 0, "P2": 1, "P3": 2, "P4": 3}
 
 
 def admit(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
@@ -87,183 +98,6 @@ def call_team(work: Work, incident: Incident) -> None:
                 quiet=incident.severity != "P1",
             ),
         )  # fmt: skip
-
-
-def start_responders(
-    work: Work,
-    incident: Incident,
-    reason: str,
-    *,
-    policy: str = "",
-    service: str = "",
-    first: list[str] | None = None,
-) -> str:
-    """Begins an escalation to the responders and takes its first step; answers the run's id."""
-    service = service or (incident.services[0] if incident.services else "")
-    return start_run(
-        work, incident, "responders", policy or incident.escalation_policy, service, reason, first or []
-    )
-
-
-def start_commander(work: Work, incident: Incident, reason: str) -> None:
-    """Pages the commander on rotation where the severity asks for one, and none is there and none is being paged."""
-    wanted = incident.severity in work.policy(incident).paging.commander.severities
-    there = incident.commander and not work.directory.off(incident.commander, work.now)
-    if wanted and not there and not _is_called(incident, "commander"):
-        start_run(work, incident, "commander", incident.escalation_policy, "", reason, [])
-
-
-def _is_called(incident: Incident, kind: str) -> bool:
-    return any(run.kind == kind and run.state == "running" for run in incident.runs.values())
-
-
-def start_run(
-    work: Work, incident: Incident, kind: str, policy: str, service: str, reason: str, first: list[str]
-) -> str:
-    """Records the start of a run, pages whoever comes first, and takes the steps that are due at once.
-
-    Of the responders who come first those who are off are left out: the chain that follows finds who can be paged.
-    """
-    if kind == "responders":
-        first = [person for person in first if not work.directory.off(person, work.now)]
-    run_id = work.new_id()
-    work.record(
-        incident, f.RunStarted(run_id, kind, policy, incident.severity, reason, work.now, first, service)
-    )
-    if first and kind == "responders":
-        work.record(
-            incident, page(work, incident, incident.runs[run_id], -1, 0, first, ["holder"], reason, 0)
-        )
-    advance(work, incident, incident.runs[run_id])
-    return run_id
-
-
-def advance(work: Work, incident: Incident, run: Run) -> None:
-    """Takes every step of a run that is due; an empty one is skipped at once and said so."""
-    policy = work.policy(incident)
-    calendar = calendar_of(incident, policy)
-    chain = chain_of(run, policy, work.directory)
-    while (due := next_step(run, chain, calendar)) is not None and due.at <= work.now:
-        _take(work, incident, run, due, work.now - due.at if work.now - due.at > LATE else 0)
-        if due.step == len(chain.steps) - 1 and not run.reached:
-            work.record(
-                incident,
-                f.NobodyReachable(
-                    run.id, run.round, f"no step of the {run.kind} chain found anybody who can be paged"
-                ),
-            )
-
-
-def _take(work: Work, incident: Incident, run: Run, due: Due, late: int) -> None:
-    meant = [
-        (
-            target,
-            held(work.directory, target, work.now, service=run.service, policy=run.escalation_policy).meant,
-        )
-        for target in due.targets
-    ]
-    present = any(found.people and not found.anyway for _, found in meant)
-    people: dict[str, None] = {}
-    reasons: list[str] = []
-    for target, found in meant:
-        if found.anyway and present:
-            reasons.append(f"{target.replace('_', ' ')}: on leave, and somebody else can be paged")
-            continue
-        people.update(dict.fromkeys(found.people))
-        reasons.append(f"{target.replace('_', ' ')}: {found.reason}")
-    willing = [person for person in people if person not in incident.declined]
-    others = any(person not in incident.declined for person in run.paged)
-    if len(willing) < len(people) and (willing or others):
-        away = [work.directory.name(person) for person in people if person not in willing]
-        reasons.append(f"not {', '.join(away)}, who cannot take it")
-        people = dict.fromkeys(willing)
-    reason = "; ".join(reasons)
-    if not people:
-        work.record(incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason))
-        return
-    unanswered = "no commander has taken it" if run.kind == "commander" else "nobody has acknowledged"
-    again = f"paged again, {unanswered}: " if due.round > run.round else ""
-    turns = {
-        target: found.people[0]
-        for target, found in meant
-        if is_turn(target) and found.people and not found.anyway
-    }
-    taken = page(
-        work, incident, run, due.step, due.round, list(people), list(due.targets), again + reason, late, due.quiet, due.at
-    )  # fmt: skip
-    taken.turns = turns
-    work.record(incident, taken)
-
-
-def page(
-    work: Work, incident: Incident, run: Run, step: int, round: int, people: list[str], targets: list[str], reason: str, late: int,
-    quiet: bool = False, due: Instant = 0,
-) -> f.Paged:  # fmt: skip
-    """The fact of a page that was due at ``due``: outside the hours of its severity what interrupts waits for the next opening.
-
-    A page that a person asked for by hand does not wait.
-    """
-    policy = work.policy(incident)
-    wait = 0
-    if policy.severity(run.severity).escalation.hours == "business" and run.kind != "manual":
-        moment = work.now if late or not due else due
-        opening = calendar_of(incident, policy).in_hours(moment)
-        wait = opening if opening > work.now else 0
-    return f.Paged(run.id, step, round, people, targets, reason, late, quiet, wait)
-
-
-def send_pages(work: Work, incident: Incident, body: f.Paged, fact_id: str) -> None:
-    """Outbox rows for everybody a step names: the first interrupting contact now, the person's own additions after."""
-    for person_id in body.people:
-        person = work.directory.people.get(person_id)
-        if person is None:
-            continue
-        purpose = "nudge" if body.quiet else "page"
-        for attempt in plan(person, incident.severity, purpose):
-            start = work.now + attempt.after
-            if body.interrupt_from and attempt.contact.interrupts:
-                start = max(start, body.interrupt_from)
-            work.send(
-                message(
-                    work,
-                    incident,
-                    fact_id,
-                    "page",
-                    person_id,
-                    attempt.contact,
-                    start,
-                    body.run,
-                    {"run": body.run, "step": body.step, "round": body.round, "quiet": body.quiet},
-                )
-            )
-
-
-def in_hours(work: Work, incident: Incident, contact: Contact) -> Instant:
-    """From when ``contact`` may be used: what interrupts waits for business hours where the severity keeps them."""
-    policy = work.policy(incident)
-    if not contact.interrupts or policy.severity(incident.severity).hours != "business":
-        return work.now
-    return calendar_of(incident, policy).in_hours(work.now)
-
-
-def message(
-    work: Work,
-    incident: Incident,
-    fact_id: str,
-    kind: str,
-    person: str,
-    contact: Contact,
-    not_before: Instant,
-    tag: str,
-    extra: dict[str, object],
-) -> OutboxRow:
-    """One outbox row; its key is (fact, effect, recipient, channel)."""
-    return OutboxRow(
-        id=work.new_id(), key=f"{fact_id}:{kind}:{person}:{contact.id}", effect=kind, channel=contact.kind, recipient=person,
-        address=contact.address, scope=f"incident/{incident.id}", tag=tag, urgency=URGENCY[incident.severity],
-        not_before=not_before, created_at=work.now,
-        payload=encode({"incident": incident.id, "fact": fact_id, "contact": contact.id, "kind": kind, **extra}),
-    )  # fmt: skip
 
 
 def follow(work: Work, incident: Incident, action: str, fact_id: str) -> None:
@@ -369,14 +203,6 @@ def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact
     tell_at_open(work, incident)
 
 
-def stop_runs(work: Work, incident: Incident, reason: str) -> None:
-    """Stops every running escalation and withdraws its waiting messages."""
-    for run in list(incident.runs.values()):
-        if run.state == "running":
-            work.withdraw(incident, tag=run.id)
-            work.record(incident, f.RunStopped(run.id, reason))
-
-
 def after_acknowledged(work: Work, incident: Incident, body: f.Acknowledged, fact_id: str) -> None:
     """Stops what still waits, tells everybody else who was paged, and fills the commander's seat for the time being."""
     kinds = {incident.runs[run_id].kind for run_id in body.runs}
@@ -442,7 +268,7 @@ def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> N
         work.withdraw(incident, tag=run.id, recipient=body.person)
         following = next_step(run, chain_of(run, policy, work.directory), calendar_of(incident, policy))
         if following is not None:
-            _take(work, incident, run, following, 0)
+            take_step(work, incident, run, following, 0)
         elif run.kind == "manual":
             work.record(incident, f.RunStopped(run.id, f"{name} can't take it"))
             told = still_here(
@@ -457,20 +283,11 @@ def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> N
     for run in held:
         others = _stand_in(work, run.service, run.escalation_policy, body.person)
         start_run(work, incident, "responders", run.escalation_policy, run.service, said, others)
-    if not incident.holder and not _is_called(incident, "responders"):
+    if not incident.holder and not is_called(incident, "responders"):
         service = incident.services[0] if incident.services else ""
         start_responders(
             work, incident, said, first=_stand_in(work, service, incident.escalation_policy, body.person)
         )
-
-
-def answered_by(work: Work, incident: Incident, person: str) -> list[Run]:
-    """The escalations to responders that the person answered and that are theirs still: the last one of each team."""
-    last = {_whose(work, run.service, run.escalation_policy): run for run in _to_responders(incident)}
-    return [
-        run for run in last.values()
-        if run.state == "acknowledged" and run.answered_by == person and run.started_at >= incident.acknowledge_from
-    ]  # fmt: skip
 
 
 def _stand_in(work: Work, service: str, policy: str, instead_of: str) -> list[str]:
@@ -485,7 +302,7 @@ def after_joined(
     if not incident.open or not incident.runs:
         return
     first = body.alerts[0].summary if body.alerts else "an alert"
-    if incident.status == "monitoring" and not _is_called(incident, "responders"):
+    if incident.status == "monitoring" and not is_called(incident, "responders"):
         start_responders(work, incident, f"it fires while it is being monitored: {first}")
     else:
         call_again(work, incident, f"it fires again: {first}", "it fires again")
@@ -494,58 +311,10 @@ def after_joined(
 
 def call_again(work: Work, incident: Incident, reason: str, briefly: str) -> None:
     """Pages anew what nobody holds and nobody is called for: its escalation had stopped because all was clear."""
-    if not incident.holder and not _is_called(incident, "responders"):
+    if not incident.holder and not is_called(incident, "responders"):
         start_responders(work, incident, reason)
         start_commander(work, incident, briefly)
         tell_at_open(work, incident)
-
-
-def _to_responders(incident: Incident) -> list[Run]:
-    return [run for run in incident.runs.values() if run.kind == "responders"]
-
-
-def unanswered(incident: Incident) -> list[Run]:
-    """The escalations to responders that still run."""
-    return [run for run in _to_responders(incident) if run.state == "running"]
-
-
-def _whose(work: Work, service: str, policy: str, owner: str = "") -> tuple[str, str]:
-    """The team that answers for it, and the escalation policy by which it is called."""
-    team, _ = work.directory.answering_team(service=service, policy=policy)
-    named = work.directory.escalation_policy_for(service=service, policy=policy)
-    return owner or (team.id if team else ""), named.id if named else ""
-
-
-def call_teams(
-    work: Work, incident: Incident, reason: str, waiting: Sequence[Run] = (), alerts: Sequence[f.AlertRef] = ()
-) -> None:  # fmt: skip
-    """Pages the people of every team whose page is ``waiting`` or whose ``alerts`` fire; its hours count too.
-
-    Not those who are being called already, or have answered since the clocks last began: unless it is being monitored,
-    where what fires pages again.
-    """
-    asked = {
-        _whose(work, run.service, run.escalation_policy)
-        for run in _to_responders(incident)
-        if run.state == "running"
-        or (
-            run.state == "acknowledged"
-            and run.started_at >= incident.acknowledge_from
-            and incident.status != "monitoring"
-        )
-    }
-    wanted = [(run.service, run.escalation_policy, "", reason) for run in waiting]
-    for ref in alerts:
-        calendar = work.directory.calendar_of(ref.service)
-        if ref.service and calendar not in incident.calendars:
-            work.record(incident, f.CalendarJoined(calendar, ref.service))
-        if ref.policy or ref.service or ref.team:
-            wanted.append((ref.service, ref.policy, ref.team, f"{reason}: {ref.summary}"))
-    for service, policy, owner, said in wanted:
-        theirs = _whose(work, service, policy, owner)
-        if theirs not in asked:
-            asked.add(theirs)
-            start_run(work, incident, "responders", policy, service, said, [])
 
 
 def after_cleared(work: Work, incident: Incident, body: f.AlertsCleared, fact_id: str) -> None:
@@ -694,7 +463,7 @@ def go_on_paging(
     if not incident.open:
         return
     said = f"merged from {source}"
-    if incident.status == "monitoring" and (waiting or alerts) and not _is_called(incident, "responders"):
+    if incident.status == "monitoring" and (waiting or alerts) and not is_called(incident, "responders"):
         start_responders(work, incident, f"{said}, while it is being monitored")
     elif not counts_as_clear(incident, work.policy(incident)):
         call_again(work, incident, f"{said}, and nobody has it", said)
@@ -709,7 +478,7 @@ def after_split(work: Work, incident: Incident, body: f.SplitFrom, fact_id: str)
         return
     said = f"split from {body.source_name}"
     told = still_here(work, incident.everybody_told if incident.acknowledge_from > incident.opened_at else ())
-    if not _is_called(incident, "responders"):
+    if not is_called(incident, "responders"):
         start_responders(work, incident, f"{said}: {body.reason}")
         start_commander(work, incident, said)
         activate(work, incident)

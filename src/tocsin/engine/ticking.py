@@ -6,16 +6,9 @@ next step and keeps its spacing from now, and what was missed is recorded as mis
 
 from __future__ import annotations
 
+from tocsin.engine.calling import advance, answered_by, page, start_commander, start_responders, start_run
 from tocsin.engine.chasing import chase, owner_people
-from tocsin.engine.reactions import (
-    advance,
-    answered_by,
-    page,
-    start_commander,
-    start_responders,
-    start_run,
-    tell_at_open,
-)
+from tocsin.engine.reactions import tell_at_open
 from tocsin.engine.work import Work, may_resolve_itself, notice_at, self_resolve_at, turns_of
 from tocsin.incidents import facts as f
 from tocsin.incidents.escalation import chain_of

@@ -130,10 +130,40 @@ def build_app(
     app = Site(
         title="Tocsin", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
     )
-    app.router.redirect_slashes = (
-        False  # Starlette's redirect names the host that the request named, whoever wrote that
-    )
+    # Starlette's redirect names the host that the request named, whoever wrote that
+    app.router.redirect_slashes = False
     app.add_middleware(SecurityHeaders, https=web.secure)
+
+    _answer_errors(app, web)
+
+    async def docs(request: Request) -> Response:
+        answer = web.page("api_docs.html", request)
+        answer.headers["content-security-policy"] = DOCS_CSP
+        return answer
+
+    app.router.routes[:0] = Replies(web, answers).routes()
+    intake = Intake(web)
+    app.add_ways_in(intake.routes())
+    app.straight = Straight(intake.door, broken)
+    add_api(app, web)
+    parts = (
+        Pages(web), IncidentPages(web), PeoplePages(web), OncallPages(web), ServicePages(web), IntegrationPages(web),
+        QuietPages(web), ReportPages(web), GovernPages(web), Live(web),
+    )  # fmt: skip
+    for part in parts:
+        app.router.routes.extend(part.routes())
+    app.router.routes.append(Route("/api/docs", docs))
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    return app
+
+
+def for_people(request: Request) -> bool:
+    """Whether a page is wanted: machines are answered in JSON."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(MACHINES)
+
+
+def _answer_errors(app: Site, web: Web) -> None:
+    """What is refused, not there or broken is said in a page to people and as a problem (RFC 9457) to machines."""
 
     @app.exception_handler(TocsinError)
     async def refused(request: Request, error: TocsinError) -> Response:
@@ -190,26 +220,3 @@ def build_app(
             "detail": str(error.detail),
         }
         return JSONResponse(body, error.status_code, error.headers, media_type="application/problem+json")
-
-    def for_people(request: Request) -> bool:
-        return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(MACHINES)
-
-    async def docs(request: Request) -> Response:
-        answer = web.page("api_docs.html", request)
-        answer.headers["content-security-policy"] = DOCS_CSP
-        return answer
-
-    app.router.routes[:0] = Replies(web, answers).routes()
-    intake = Intake(web)
-    app.add_ways_in(intake.routes())
-    app.straight = Straight(intake.door, broken)
-    add_api(app, web)
-    parts = (
-        Pages(web), IncidentPages(web), PeoplePages(web), OncallPages(web), ServicePages(web), IntegrationPages(web),
-        QuietPages(web), ReportPages(web), GovernPages(web), Live(web),
-    )  # fmt: skip
-    for part in parts:
-        app.router.routes.extend(part.routes())
-    app.router.routes.append(Route("/api/docs", docs))
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    return app
