@@ -56,7 +56,7 @@ def joined(parts: Sequence[str], name: str) -> str:
 
 
 def _frame(name: str) -> Any:
-    import icalendar
+    import icalendar  # as above
 
     calendar = icalendar.Calendar()
     calendar.add("prodid", "-//Tocsin//on call//EN")

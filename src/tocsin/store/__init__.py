@@ -16,6 +16,7 @@ def open_store(where: str) -> Store:
     :class:`~tocsin.kernel.errors.Refused` for a data folder in use and :class:`~tocsin.kernel.errors.Busy` where the
     server cannot be reached.
     """
+    # each with its driver: that of PostgreSQL need not be installed
     scheme, found, rest = where.partition("://")
     if not found:
         from tocsin.store.sqlite import SqliteStore

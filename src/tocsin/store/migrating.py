@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from tocsin.store import revisions
@@ -54,8 +55,6 @@ def upgrade(connection: Any, target: str) -> list[str]:
 
 def current(connection: Any) -> str | None:
     """The revision of the database behind ``connection``; None where it is empty."""
-    from alembic.runtime.migration import MigrationContext
-
     context = MigrationContext.configure(connection, opts={"version_table": revisions.TABLE})
     revision: str | None = context.get_current_revision()
     return revision

@@ -27,6 +27,7 @@ from tocsin.store.listeners import Listeners
 from tocsin.store.sql import Params, Row, Statement, check_text, sql, surrogate, too_large
 from tocsin.store.transaction import SqlReader, SqlTransaction
 from tocsin.store.turnstile import Turnstile
+from tocsin.store.wakening import listen, notify
 
 try:
     import psycopg
@@ -302,8 +303,6 @@ class PostgresStore:
 
     def subscribe(self, listener: Callable[[], None], *, due_only: bool = False) -> Callable[[], None]:
         """Wakes after commits of this process and of others, and each second besides."""
-        from tocsin.store.wakening import listen
-
         remove = self._listeners.add(listener)
         self._start_notifier()
         self._start(
@@ -383,8 +382,6 @@ class PostgresStore:
         self._notify.set()
 
     def _start_notifier(self) -> None:
-        from tocsin.store.wakening import notify
-
         self._start(
             "tocsin-store-notifier", notify, self._notifier.value, self._instance, self._notify, self._stop
         )
@@ -405,7 +402,7 @@ class PostgresStore:
         """Brings the schema up to this version's; says which steps were taken."""
         if revision_of(self._conninfo) == revisions.HEAD:
             return []
-        from tocsin.store.migrating import migrate
+        from tocsin.store.migrating import migrate  # SQLAlchemy is slow to import, and most starts do without
 
         return migrate(self)
 
@@ -429,19 +426,19 @@ class PostgresStore:
 
     def backup(self, target: str) -> None:
         """Writes a consistent copy to ``target`` while the store is in use; see :mod:`tocsin.store.archive`."""
-        from tocsin.store.archive import backup
+        from tocsin.store.archive import backup  # SQLAlchemy is slow to import, and most starts do without
 
         backup(self, target)
 
     def restore(self, source: str) -> None:
         """Fills this store, which must be empty, from a backup of either database; it starts held."""
-        from tocsin.store.archive import restore
+        from tocsin.store.archive import restore  # SQLAlchemy is slow to import, and most starts do without
 
         restore(self, source)
 
     def engine(self) -> Any:
         """A SQLAlchemy engine for migrations and archives."""
-        import sqlalchemy as sa
+        import sqlalchemy as sa  # SQLAlchemy is slow to import, and most starts do without
         from sqlalchemy.pool import NullPool
 
         def connect() -> Any:

@@ -409,7 +409,7 @@ class SqliteStore:
         """Brings the schema up to this version's; says which steps were taken."""
         if self._revision() == revisions.HEAD:
             return []
-        from tocsin.store.migrating import migrate
+        from tocsin.store.migrating import migrate  # SQLAlchemy is slow to import, and most starts do without
 
         return migrate(self)
 
@@ -431,19 +431,19 @@ class SqliteStore:
 
     def backup(self, target: str) -> None:
         """Writes a consistent copy to ``target`` while the store is in use; see :mod:`tocsin.store.archive`."""
-        from tocsin.store.archive import backup
+        from tocsin.store.archive import backup  # SQLAlchemy is slow to import, and most starts do without
 
         backup(self, target)
 
     def restore(self, source: str) -> None:
         """Fills this store, which must be empty, from a backup of either database; it starts held."""
-        from tocsin.store.archive import restore
+        from tocsin.store.archive import restore  # SQLAlchemy is slow to import, and most starts do without
 
         restore(self, source)
 
     def engine(self) -> Any:
         """A SQLAlchemy engine for migrations and archives, whose every transaction is ``BEGIN IMMEDIATE``."""
-        import sqlalchemy as sa
+        import sqlalchemy as sa  # SQLAlchemy is slow to import, and most starts do without
         from sqlalchemy.pool import NullPool
 
         engine = sa.create_engine(
@@ -552,7 +552,7 @@ def database_file(where: str | Path) -> Path:
 
 def lock_file(path: Path) -> int:
     """Takes the lock that one process has for as long as it lives; raises :class:`Refused` with the holder's number."""
-    import fcntl
+    import fcntl  # there is none on Windows, where the rest of this module can at least be read
 
     name = path.with_name(path.name + ".lock")
     handle = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
