@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -40,7 +41,30 @@ TIMEOUT = 30
 LABEL = f"Demonstration: nothing here is real, and its clock runs {DEMO_FACTOR} times as fast as yours."
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+ALSO_CALLED = {
+    "acknowledge": "ack", "incidents": "list", "ls": "list", "show": "timeline", "open": "declare", "close": "do", "who": "oncall",
+    "on-call": "oncall", "start": "serve", "check": "doctor", "status": "doctor",
+}  # fmt: skip
+"""words that people try → the command that does it"""
+
+
+class Commands(click.Group):
+    """Says which command was probably meant by one that there is not."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = get_close_matches(args[0], self.list_commands(ctx), 1)
+            meant = ALSO_CALLED.get(args[0].lower()) or next(iter(close), "")
+            if not meant:
+                raise
+            raise click.UsageError(f"There is no command {args[0]!r}: try tocsin {meant}", ctx) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tocsin")
 def cli() -> None:
     """Tocsin: alerts come in, the right person is paged, the incident is run and resolved.

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from running_site import running
 from tocsin import link_requests
 from tocsin.app import DEMO_OWNER, DEMO_PASSWORD, build, engine_of, keep_link, open_installation
-from tocsin.cli import alert_command, cli, listening
+from tocsin.cli import ALSO_CALLED, alert_command, cli, listening
 from tocsin.drill.library import sendings
 from tocsin.engine import doctor, overview
 from tocsin.engine.admin_people import DEMONSTRATED
@@ -310,3 +310,17 @@ def test_the_doctor_knows_a_demonstration_by_its_mark(site):
         assert msgspec.to_builtins(found["channels"])["level"] == "ok"
     finally:
         opened.store.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("acknowledge", "ack"), ("incidents", "list"), ("show", "timeline"), ("timelin", "timeline")],
+)
+def test_a_command_that_there_is_not_names_the_one_that_was_meant(said, meant):
+    answer = CliRunner().invoke(cli, [said, "INC-1"])
+    assert answer.exit_code == 2 and f"There is no command {said!r}: try tocsin {meant}" in answer.output
+
+
+def test_every_word_that_people_try_leads_to_a_command_that_there_is():
+    assert set(ALSO_CALLED.values()) <= set(cli.commands) and not set(ALSO_CALLED) & set(cli.commands)
+    assert "No such command" in CliRunner().invoke(cli, ["xyzzy"]).output
