@@ -1,5 +1,9 @@
 """What leaves, to whom, together with what, and what is said of what does not: through the real engine, in virtual time."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import pytest
 from broken import Broken, written_by_a_newer_version
@@ -9,6 +13,7 @@ from tocsin.alerts.shape import Alert
 from tocsin.catalogue.people import Contact
 from tocsin.engine import commands as c
 from tocsin.engine import delivery, overview
+from tocsin.engine.sending import Sending
 from tocsin.engine.watching import Heartbeat
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import record_of
@@ -465,3 +470,37 @@ def test_whoever_waits_for_what_is_due_is_woken_where_nothing_could_leave_with_i
     assert world.store.read(lambda r: r.outbox(state="withdrawn")), (
         "it was looked at, and nothing of it had to leave"
     )
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["all can be told", "one cannot be told"])
+def test_what_became_of_messages_is_told_together_and_one_incident_holds_up_no_other(
+    world, monkeypatch, breaks
+):
+    """Messages have left while the writer was busy; a newer version may have written to the incident of some of them."""
+    world.engine.deliveries = beside = Beside()
+    world.alert()
+    world.alert("sign-in down", "k2", service="authentication")
+    jobs = list(beside.of(world))
+    assert len(jobs) > 2
+    if breaks:
+        written_by_a_newer_version(world, "INC-1")
+    units, end = [], Sending._end
+    monkeypatch.setattr(Sending, "_end", lambda *how, **more: (units.append(more), end(*how, **more)))
+    gate = threading.Event()
+    world.store.submit(lambda tx: gate.wait(10))
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        done = [pool.submit(job) for job in jobs]
+        ends = world.engine._sending
+        while ends._ends is None or len(ends._ends[0]._parts) < len(jobs):
+            time.sleep(0.005)
+        gate.set()
+    assert [one.exception() for one in done] == [None] * len(jobs)
+    assert world.store.read(lambda r: r.outbox(state="leased")) == []
+    assert {fact.type for fact in world.engine.facts(person_principal("anna", "owner"), "INC-2")} >= {
+        "delivery"
+    }
+    if not breaks:
+        assert len(units) == 1
+    sent = [one.key for one in world.phone.messages]
+    world.run(5 * MINUTE)
+    assert not set(sent) & {one.key for one in list(world.phone.messages)[len(sent) :]}, "none leaves again"

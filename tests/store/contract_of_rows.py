@@ -20,6 +20,7 @@ from rows import (
 from tocsin.kernel.clock import DAY, HOUR, MINUTE
 from tocsin.kernel.errors import Conflict
 from tocsin.kernel.facts import Stream
+from tocsin.kernel.ports import Ended
 
 LATER = NOW + MINUTE
 
@@ -171,6 +172,38 @@ class OutboxContract:
         assert (row.state, row.last_error, row.finished_at) == ("failed", "no such number", LATER)
         assert not store.write(lambda tx: tx.complete_outbox("o1", "t", "done", NOW))
         assert store.read(lambda tx: tx.next_outbox()) is None
+
+    def test_of_several_that_end_together_those_count_that_are_held_under_their_own_lease(self, store):
+        ids = ["done", "failed", "another's", "waits"]
+        store.write(lambda tx: tx.put_outbox([an_effect(id) for id in ids]))
+
+        def lease(tx, id, token):
+            tx.lease_outbox(NOW, LATER, token, 9)
+            for other in ids:
+                if other != id:
+                    tx.retry_outbox(other, token, NOW, "", attempt=False)
+
+        for id, token in (("done", "a"), ("failed", "b"), ("another's", "c")):
+            store.write(lambda tx, id=id, token=token: lease(tx, id, token))
+        ends = [
+            Ended("done", "a", "done"), Ended("failed", "b", "failed", "no such number"), Ended("another's", "b", "done"),
+            Ended("waits", "", "done"), Ended("nothing", "a", "done"),
+        ]  # fmt: skip
+
+        def work(tx):
+            return tx.complete_several(ends, LATER), [tx.outbox_row(id).state for id in ids]
+
+        held = {"done", "failed"}
+        assert store.write(work) == (held, ["done", "failed", "leased", "waiting"])
+        row = store.read(lambda tx: tx.outbox_row("failed"))
+        assert (row.last_error, row.finished_at, row.lease_until, row.lease_token) == (
+            "no such number",
+            LATER,
+            0,
+            "",
+        )
+        assert store.write(lambda tx: tx.complete_several(ends, LATER)) == set()
+        assert store.write(lambda tx: tx.complete_several([], LATER)) == set()
 
     def test_a_retry_waits_and_counts(self, store):
         store.write(lambda tx: tx.put_outbox([an_effect()]))

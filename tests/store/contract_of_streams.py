@@ -129,6 +129,69 @@ class FactContract:
         store.write(lambda tx: append(tx, 1, other))
         assert store.read(lambda tx: tx.heads("incident")) == {str(INCIDENT): (2, facts[-1].hash)}
         assert set(store.read(lambda tx: tx.heads())) == {str(INCIDENT), "policy/p1"}
+        named = {INCIDENT.id: (2, facts[-1].hash)}
+        assert store.read(lambda tx: tx.heads_of("incident", {INCIDENT.id, "nothing", "p1"})) == named
+        assert store.read(lambda tx: tx.heads_of("incident", [])) == {}
+
+    def test_what_a_unit_of_work_wrote_it_reads_whether_it_is_asked_for_at_once_or_at_the_end(self, store):
+        """Stores may let rows wait for each other; whoever asks never notices."""
+        other = another_stream()
+
+        def work(tx):
+            said = [tx.next_number("INC"), tx.next_number("INC")]
+            facts = append(tx, 2, title="slow")
+            append(tx, 1, other, title="another")
+            seen = [tx.stream(INCIDENT).title, tx.stream(other).version, len(tx.facts(INCIDENT))]
+            facts += append(tx, 1, title="slower")
+            tx.put_stream(a_stream(INCIDENT, 3, facts[-1].hash, title="slowest"), behind=True)
+            tx.move_head(other, 2, b"moved", LATER)
+            tx.move_head(other, 3, b"again", LATER)
+            seen += [tx.last_position() - tx.facts(INCIDENT)[0].position, tx.heads()[str(other)]]
+            tx.set_timer("incident", "a", LATER)
+            tx.set_timer("incident", "b", NOW)
+            tx.set_timer("incident", "a", None)
+            seen += [tx.timer("incident", "a"), tx.next_timer()]
+            tx.set_timer("incident", "a", NOW - 1)
+            tx.put_group("g", INCIDENT.id, NOW, NOW)
+            tx.put_group("g", INCIDENT.id, NOW, LATER)
+            seen += [tx.group("g"), tx.group("other")]
+            tx.drop_groups(INCIDENT.id)
+            seen += [tx.group("g")]
+            tx.put_group("g", other.id, LATER, LATER)
+            return said, seen
+
+        said, seen = store.write(work)
+        assert said == [1, 2] and store.write(lambda tx: tx.next_number("INC")) == 3
+        assert seen == ["slow", 1, 2, 3, (3, b"again"), None, NOW, (INCIDENT.id, NOW, LATER), None, None]
+
+        def after(tx):
+            row = tx.stream(INCIDENT)
+            return (
+                row.version,
+                row.title,
+                len(tx.facts(INCIDENT)),
+                len(tx.facts(other)),
+                tx.next_timer(),
+                tx.group("g"),
+            )
+
+        assert store.read(after) == (3, "slowest", 3, 1, NOW - 1, (other.id, LATER, LATER))
+
+    def test_what_waited_to_be_written_is_undone_with_its_unit_of_work(self, store):
+        def fails(tx):
+            append(tx, 2)
+            tx.next_number("INC")
+            tx.put_group("g", INCIDENT.id, NOW, NOW)
+            raise KeyError("a fault")
+
+        with pytest.raises(KeyError):
+            store.write(fails)
+        assert store.read(lambda tx: (tx.facts(INCIDENT), tx.stream(INCIDENT), tx.group("g"))) == (
+            [],
+            None,
+            None,
+        )
+        assert store.write(lambda tx: tx.next_number("INC")) >= 1
 
 
 class StreamContract:

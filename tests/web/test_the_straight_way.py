@@ -71,6 +71,14 @@ def answer_on(line: socket.socket) -> bytes:
     return re.sub(rb"date: [^\r]+\r\n", b"", head) + b"\r\n\r\n" + body
 
 
+def until(reached, seconds: float = 10) -> None:
+    """Waits for what another thread does."""
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 BODIES = {
     "one": json.dumps([alert("a")]).encode(),
     "none": b"[]",
@@ -307,6 +315,31 @@ def test_one_of_several_that_came_together_fails_alone(site, straight, monkeypat
     for line in lines:
         line.close()
     assert len(site.alerts()) == 3
+
+
+def test_what_comes_while_the_store_is_busy_travels_together_and_of_each_alert_one_thing_at_a_time(
+    site, straight, monkeypatch
+):
+    take_in, gate, taken = site.engine.take_in, threading.Event(), []
+
+    def noted(tx, integration, alerts, changes=()):
+        taken.append([one.summary.partition(" ")[0] for one in alerts])
+        return take_in(tx, integration, alerts, changes)
+
+    monkeypatch.setattr(site.engine, "take_in", noted)
+    site.engine.store.submit(lambda tx: gate.wait(5))
+    names = ["a", "b", "a", "c", "d"]
+    lines = [line_to(site) for _ in names]
+    for number, (line, name) in enumerate(zip(lines, names, strict=True), 1):
+        line.sendall(post(json.dumps([alert(name)]).encode()))
+        until(lambda number=number: len(straight) == number)
+        time.sleep(0.02)  # each in a turn of the loop of its own
+    gate.set()
+    assert all(answer_on(line).startswith(b"HTTP/1.1 200") for line in lines)
+    for line in lines:
+        line.close()
+    assert taken == [["a", "b"], ["a", "c", "d"]]
+    assert len(site.alerts()) == 4
 
 
 def test_an_error_that_nobody_foresaw_is_told_logged_and_holds_up_nobody(site, straight, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -97,6 +97,7 @@ def compose(
     A page lists what waits to leave until ``soon``, and not what waits for the working hours of its severity.
     """
     composer = Composer(tx, directory, now, secret, public_url, soon, seen, unanswered)
+    composer.look_up(rows)
     done = Composed()
     together: dict[tuple[str, ...], list[OutboxRow]] = {}
     for row in rows:
@@ -160,6 +161,7 @@ class Composer:
         self.listed: dict[str, bytes] = {}
         """what they list, by the key under which that is kept"""
         self._listed_before: dict[str, bytes] = {}
+        self._heads: dict[str, tuple[int, bytes]] = {}
         self._loaded: dict[str, Brief | None] = {}
         self._bodies: dict[str, dict[str, Any]] = {}
         self._unanswered, self._followed = unanswered, False
@@ -167,6 +169,11 @@ class Composer:
     def expect(self, people: Iterable[str]) -> None:
         """Reads what the last pages of ``people`` listed."""
         self._listed_before = self.tx.metas_named({listed_key(person) for person in people})
+
+    def look_up(self, rows: Sequence[OutboxRow]) -> None:
+        """Looks up how far the incidents are that ``rows`` are about, so that those that are known are not read again."""
+        scopes = [row.scope.partition("/") for row in rows]
+        self._heads = self.tx.heads_of("incident", {id for kind, _, id in scopes if kind == "incident"})
 
     def body(self, row: OutboxRow) -> dict[str, Any]:
         """What a row carries."""
@@ -178,9 +185,16 @@ class Composer:
         """The incident that a row is about, or None where there is none; raises where it cannot be read."""
         id = self.body(row).get("incident", "")
         if id not in self._loaded:
-            head = self.tx.stream(Stream("incident", id)) if id else None
-            self._loaded[id] = self._brief(self.seen.read(self.tx, head)) if head else None
+            incident = self._read(id) if id else None
+            self._loaded[id] = self._brief(incident) if incident is not None else None
         return self._loaded[id]
+
+    def _read(self, id: str) -> Incident | None:
+        known = self.seen.at(id, self._heads[id][1]) if id in self._heads else None
+        if known is not None:
+            return known
+        row = self.tx.stream(Stream("incident", id))
+        return self.seen.read(self.tx, row) if row else None
 
     def _brief(self, incident: Incident) -> Brief:
         return Brief(

@@ -6,14 +6,18 @@ cannot be composed is set aside with a retry and its reason; the others leave.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import structlog
 
 from tocsin.catalogue.people import INTERRUPTING_KINDS
 from tocsin.engine import delivery
+from tocsin.engine.together import Together
 from tocsin.engine.waiting import Unanswered
 from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
@@ -21,7 +25,7 @@ from tocsin.kernel.clock import MINUTE, SECOND, Instant
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, DeliveryFailed, TocsinError
 from tocsin.kernel.facts import SYSTEM
-from tocsin.kernel.ports import OutboxRow, Reader, Transaction
+from tocsin.kernel.ports import Ended, OutboxRow, Reader, Transaction
 from tocsin.kernel.randomness import token
 from tocsin.notify.backoff import next_attempt
 
@@ -102,12 +106,59 @@ class Load(msgspec.Struct):
     leased_at: Instant
 
 
+class Told(msgspec.Struct):
+    """What became of a row that was leased under ``lease``: the outcome, in words, and the provider's reference.
+
+    ``paged_at``: since when it was on its way, where it is the page that interrupted its person.
+    """
+
+    row: OutboxRow
+    lease: str
+    outcome: str
+    detail: str = ""
+    reference: str = ""
+    paged_at: Instant = 0
+    body: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        self.body = decode(self.row.payload)
+
+    @property
+    def incident(self) -> str:
+        """Its incident; empty where it is about none."""
+        return str(self.body.get("incident", ""))
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome in ("failed", "gave_up")
+
+    @property
+    def end(self) -> Ended:
+        """How the row ends."""
+        if self.failed:
+            return Ended(self.row.id, self.lease, "failed", self.detail[:500])
+        return Ended(self.row.id, self.lease, "done")
+
+
+R = TypeVar("R", OutboxRow, Told)
+R_contra = TypeVar("R_contra", OutboxRow, Told, contravariant=True)
+
+
+class Ending(Protocol[R_contra]):
+    """What is done to rows that came back, in one transaction; ``telling``: whether their incidents are told."""
+
+    def __call__(self, tx: Transaction, some: Sequence[R_contra], telling: bool) -> None: ...
+
+
 class Sending:
     """See the module; one for each engine."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._unanswered = Unanswered()
+        self._ending = threading.Lock()
+        self._ends: tuple[Together[Told], Future[None]] | None = None
+        """what became of messages, which may wait for the writer still"""
         self._unlooked = False
         """whether something was written that may fall due, and whoever waits for that was not woken"""
 
@@ -261,8 +312,11 @@ class Sending:
             self._failed(parcel, lease, leased_at, fault)
         else:
             engine.mended(f"channel {row.channel}")
-            told = [(one, receipt.outcome, receipt.detail, receipt.reference) for one in parcel.rows]
-            self._settle(told, lease, leased_at if row.effect == "page" else 0)
+            told = [
+                Told(one, lease, receipt.outcome, receipt.detail, receipt.reference) for one in parcel.rows
+            ]
+            told[0].paged_at = leased_at if row.effect == "page" else 0
+            self._settle(told)
 
     def _release(self, parcel: delivery.Parcel, lease: str) -> None:
         def work(tx: Transaction) -> None:
@@ -284,11 +338,11 @@ class Sending:
         if row.effect == "page":
             engine.store.write(lambda tx: self._not_paged(tx, row, leased_at))
         again: list[tuple[OutboxRow, Instant]] = []
-        ended: list[tuple[OutboxRow, str, str, str]] = []
+        ended: list[Told] = []
         for one in parcel.rows:
             wait = None if error.permanent else self._wait(one, error)
             if wait is None:
-                ended.append((one, "failed" if error.permanent else "gave_up", error.sentence, ""))
+                ended.append(Told(one, lease, "failed" if error.permanent else "gave_up", error.sentence))
             else:
                 again.append((one, wait))
         if again:
@@ -296,7 +350,7 @@ class Sending:
                 [one for one, _ in again], lease, min(wait for _, wait in again), error.sentence[:500]
             )
         if ended:
-            self._settle(ended, lease)
+            self._settle(ended)
 
     def _wait(self, row: OutboxRow, error: DeliveryFailed) -> Instant | None:
         engine = self.engine
@@ -311,68 +365,69 @@ class Sending:
     def _retry(self, rows: Sequence[OutboxRow], lease: str, wait: Instant, sentence: str) -> None:
         """Tries again later. The second time, the person's next channel is tried beside it."""
 
-        def again(tx: Transaction, row: OutboxRow) -> bool:
-            return tx.retry_outbox(row.id, lease, wait, sentence) and row.attempts + 1 == DELAYED_AFTER
-
-        self._each(rows, again, lambda unit, row: _tell(unit, row, "delayed", sentence, ""))
-
-    def _settle(
-        self, told: Sequence[tuple[OutboxRow, str, str, str]], lease: str, paged_at: Instant = 0
-    ) -> None:
-        """Ends rows: (row, outcome, detail, the provider's reference). ``paged_at``: since when a page was on its way."""
-        first = told[0][0]
-        by_row = {row.id: rest for row, *rest in told}
-
-        def end(tx: Transaction, row: OutboxRow) -> bool:
-            outcome, detail, _ = by_row[row.id]
-            state = "failed" if outcome in ("failed", "gave_up") else "done"
-            error = detail[:500] if state == "failed" else ""
-            if paged_at and row.id == first.id:
-                tx.put_meta(paged_key(row.recipient, row.channel), str(paged_at).encode() + PAGED)
-            return tx.complete_outbox(row.id, lease, state, self.engine.clock.now(), error)
-
-        def tell(unit: Work, row: OutboxRow) -> None:
-            outcome, detail, reference = by_row[row.id]
-            _tell(unit, row, outcome, detail, reference)
-
-        self._each([row for row, *_ in told], end, tell)
-
-    def _each(
-        self, rows: Sequence[OutboxRow], change: Callable[[Transaction, OutboxRow], bool], tell: Callable[[Work, OutboxRow], None]
-    ) -> None:  # fmt: skip
-        """Changes rows and tells their incidents, in one transaction.
-
-        Where one incident cannot be told (a newer version wrote it), each row goes by itself and that one untold: a
-        message that has left must not leave again.
-        """
-
-        def together(tx: Transaction, some: Sequence[OutboxRow], telling: bool) -> None:
+        def again(tx: Transaction, some: Sequence[OutboxRow], telling: bool) -> None:
             unit = self.engine.work(tx, SYSTEM)
             for row in some:
-                if change(tx, row) and telling:
-                    tell(unit, row)
+                waits = tx.retry_outbox(row.id, lease, wait, sentence)
+                if waits and row.attempts + 1 == DELAYED_AFTER and telling:
+                    _tell(unit, Told(row, lease, "delayed", sentence))
             unit.flush()
-            if self._unlooked:
-                tx.due, self._unlooked = True, False
 
         try:
-            self.engine.store.write(lambda tx: together(tx, rows, True))
-            return
+            self.engine.store.write(lambda tx: again(tx, rows, True))
         except Busy:
             raise
-        except Exception as error:  # noqa: BLE001  # said below, row by row
-            fault = error
-        for row in rows:
+        except Exception as error:  # noqa: BLE001  # said row by row
+            self._one_by_one(rows, again, error, alone=len(rows) == 1)
+
+    def _settle(self, told: Sequence[Told]) -> None:
+        """Ends rows and tells their incidents, together with those of other messages that wait for the same."""
+        with self._ending:
+            if self._ends is None or not self._ends[0].add(told):
+                together = Together(told)
+                self._ends = together, self.engine.store.submit(lambda tx: self._end(tx, together.begin()))
+            together, future = self._ends
+        try:
+            future.result()
+        except Busy:
+            raise
+        except Exception as error:  # noqa: BLE001  # said row by row
+            self._one_by_one(told, self._end, error, alone=len(together.begin()) == 1)
+
+    def _end(self, tx: Transaction, some: Sequence[Told], telling: bool = True) -> None:
+        """Ends rows; an incident is told of those that were still held under the lease with which they left."""
+        now = self.engine.clock.now()
+        ended = tx.complete_several([one.end for one in some], now)
+        tx.put_metas(
+            {paged_key(one.row.recipient, one.row.channel): str(one.paged_at).encode() + PAGED for one in some if one.paged_at}
+        )  # fmt: skip
+        if telling:
+            unit = self.engine.work(tx, SYSTEM)
+            unit.expect({one.incident for one in some if one.incident})
+            for one in some:
+                if one.row.id in ended:
+                    _tell(unit, one)
+            unit.flush()
+        if self._unlooked:
+            tx.due, self._unlooked = True, False
+
+    def _one_by_one(self, some: Sequence[R], work: Ending[R], fault: Exception, *, alone: bool) -> None:
+        """Where one incident cannot be told (a newer version wrote it), each row goes by itself and that one untold: a message
+        that has left must not leave again. ``alone``: that one is known, for nothing else went with it.
+        """
+        write = self.engine.store.write
+        for one in some:
             try:
-                if len(rows) > 1:
-                    self.engine.store.write(lambda tx, row=row: together(tx, [row], True))  # type: ignore[misc]
+                if not alone:
+                    write(partial(work, some=[one], telling=True))
                     continue
             except Busy:
                 raise
             except Exception as error:  # noqa: BLE001  # said below
                 fault = error
+            row = one.row if isinstance(one, Told) else one
             self.engine.set_aside(f"message {row.id}", fault, kind=row.effect, recipient=row.recipient)
-            self.engine.store.write(lambda tx, row=row: together(tx, [row], False))  # type: ignore[misc]
+            write(partial(work, some=[one], telling=False))
 
 
 def _spaced_by(row: OutboxRow) -> str:
@@ -387,23 +442,22 @@ def _opened(row: OutboxRow) -> bool:
     return row.effect == "notice" and row.tag.startswith("notice:opened:")
 
 
-def _tell(unit: Work, row: OutboxRow, outcome: str, detail: str, reference: str) -> None:
+def _tell(unit: Work, told: Told) -> None:
     """Records on the row's incident what became of the message; of one that is about none, a failure is in the log."""
-    body = decode(row.payload)
-    if not body.get("incident"):
-        if outcome in ("failed", "gave_up"):
-            log.warning(
-                "a message did not leave",
-                effect=row.effect,
-                channel=row.channel,
-                recipient=row.recipient,
-                why=detail[:500],
-            )
-    else:
+    row, body = told.row, told.body
+    if told.incident:
         unit.record(
-            unit.load(body["incident"]),
+            unit.load(told.incident),
             f.Delivery(
-                row.id, row.recipient, row.channel, body.get("contact", ""), outcome, detail[:500], row.attempts + 1,
-                body.get("run", ""), row.effect, reference[:200],
+                row.id, row.recipient, row.channel, body.get("contact", ""), told.outcome, told.detail[:500], row.attempts + 1,
+                body.get("run", ""), row.effect, told.reference[:200],
             ),
         )  # fmt: skip
+    elif told.failed:
+        log.warning(
+            "a message did not leave",
+            effect=row.effect,
+            channel=row.channel,
+            recipient=row.recipient,
+            why=told.detail[:500],
+        )

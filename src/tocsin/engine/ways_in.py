@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +18,7 @@ from tocsin.alerts.silences import Silence
 from tocsin.engine import heartbeats, receiving, silencing
 from tocsin.engine.engine import Engine
 from tocsin.engine.receiving import Integration, Outcome
+from tocsin.engine.together import Together
 from tocsin.engine.work import Work
 from tocsin.identity.tokens import key_hash
 from tocsin.identity.vault import unseal
@@ -68,6 +70,15 @@ class Came(msgspec.Struct, frozen=True):
     body: bytes = b""
     headers: Callable[[], str] = str
     key: str = ""
+
+
+class Body(NamedTuple):
+    """What a request held, the status of its answer, and whether it is kept for its owner to see."""
+
+    parsed: Parsed
+    came: Came
+    status: int
+    kept: bool
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -191,35 +202,31 @@ class WaysIn:
         self, admitted: Admitted, parsed: Parsed, came: Came, status: int = 202
     ) -> Future[list[Outcome]]:
         """Takes what a body held; done once it is on disk. Raises :class:`Busy` when the store's queue is full."""
-        return self.receive_several(admitted, [(parsed, came, status)])
+        return self.receive_several(admitted, Together([self.body(admitted, parsed, came, status)]))
 
-    def receive_several(
-        self, admitted: Admitted, bodies: Sequence[tuple[Parsed, Came, int]]
-    ) -> Future[list[Outcome]]:
-        """:meth:`receive` for bodies that came together, in one unit of work: either all of them are taken or none is.
+    def body(self, admitted: Admitted, parsed: Parsed, came: Came, status: int) -> Body:
+        """What a body held, and what is kept of the request: most are not kept where there are very many."""
+        kept = self._accepted.allows(admitted.integration.id, self.engine.clock.now()) or parsed.private
+        return Body(parsed, came, status, bool(kept))
 
-        Each is (what it held, what is worth keeping of it, the status of its answer).
-        """
-        now = self.engine.clock.now()
-        kept = [
-            self._accepted.allows(admitted.integration.id, now) or bool(parsed.private)
-            for parsed, _, _ in bodies
-        ]
+    def receive_several(self, admitted: Admitted, bodies: Together[Body]) -> Future[list[Outcome]]:
+        """:meth:`receive` for bodies that come together, in one unit of work: either all of them are taken or none is."""
 
         def work(tx: Transaction) -> list[Outcome]:
             integration = self.current(tx, admitted)
+            taken = bodies.begin()
             outcomes = self.engine.take_in(
                 tx,
                 integration,
-                [alert for parsed, _, _ in bodies for alert in parsed.alerts],
-                [change for parsed, _, _ in bodies for change in parsed.changes],
+                [alert for body in taken for alert in body.parsed.alerts],
+                [change for body in taken for change in body.parsed.changes],
             )
             if integration.interval:
                 heartbeats.heard(self._unit(tx, integration), integration, self.engine.rules(tx))
             at = 0
-            for (parsed, came, status), keep in zip(bodies, kept, strict=True):
+            for parsed, came, status, kept in taken:
                 own, at = outcomes[at : at + len(parsed.alerts)], at + len(parsed.alerts)
-                if keep:
+                if kept:
                     row = self._row(
                         integration.id, status, said(parsed, own), _private(parsed, came), KEPT_ACCEPTED_BODY
                     )

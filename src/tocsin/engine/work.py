@@ -115,6 +115,8 @@ class Work:
         self._policy_of, self._kinds, self._memory, self._alone = policy_of, kinds, memory, alone
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
+        self._heads: dict[str, tuple[int, bytes]] = {}
+        """version and hash of the last fact of incidents that were looked up and not loaded yet"""
 
     @property
     def command_id(self) -> str:
@@ -154,16 +156,30 @@ class Work:
         if reference in self._pending:
             found: Incident = self._pending[reference].state
             return found
+        if reference in self._heads and (known := self._remembered(reference)) is not None:
+            return known
         row = find_row(self.tx, reference)
         if row.stream.id in self._pending:
             return self.load(row.stream.id)
-        view = self._memory.take(row.stream.id, row.head) if self._memory and self._alone else None
+        self._heads[row.stream.id] = (row.version, row.head)
+        if (known := self._remembered(row.stream.id)) is not None:
+            return known
+        incident, stored = read_view(self.tx, row)
+        size = len(row.snapshot) if stored else 0
+        self._pending[row.stream.id] = Pending(incident, row.version, row.head, stored=stored, size=size)
+        return incident
+
+    def expect(self, ids: Collection[str]) -> None:
+        """Looks up how far the incidents of ``ids`` are, which are loaded next, all in one query."""
+        self._heads |= self.tx.heads_of("incident", [id for id in ids if id not in self._pending])
+
+    def _remembered(self, id: str) -> Incident | None:
+        """The incident as it is remembered, where that is how it stands."""
+        version, head = self._heads.pop(id)
+        view = self._memory.take(id, head) if self._memory is not None and self._alone else None
         if view is None:
-            incident, stored = read_view(self.tx, row)
-            view = View(row.head, incident, stored, len(row.snapshot) if stored else 0)
-        self._pending[row.stream.id] = Pending(
-            view.incident, row.version, row.head, stored=view.stored, size=view.size
-        )
+            return None
+        self._pending[id] = Pending(view.incident, version, head, stored=view.stored, size=view.size)
         return view.incident
 
     def let_go(self, incident: Incident) -> bool:

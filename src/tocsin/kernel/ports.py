@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -108,6 +108,15 @@ class OutboxRow(msgspec.Struct):
     lease_token: str = ""
     last_error: str = ""
     finished_at: Instant = 0
+
+
+class Ended(NamedTuple):
+    """How an outbox row that was leased under ``token`` ends: ``done``, ``failed``, ``withdrawn``."""
+
+    id: str
+    token: str
+    state: str
+    error: str = ""
 
 
 class TimerRow(msgspec.Struct):
@@ -216,6 +225,10 @@ class Reader(Protocol):
 
         ``before``: (opened_at, id) of the last row of the page before. ``search``: words, all must match.
         """
+        ...
+
+    def heads_of(self, kind: str, ids: Collection[str]) -> dict[str, tuple[int, bytes]]:
+        """id → (version, head hash) of those of the streams that exist."""
         ...
 
     def heads(self, kind: str | None = None) -> dict[str, tuple[int, bytes]]:
@@ -391,6 +404,10 @@ class Transaction(Reader, Protocol):
         ...
 
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool: ...
+    def complete_several(self, ends: Sequence[Ended], now: Instant) -> set[str]:
+        """Ends rows, each under its own lease; answers the ids of those that were still held under it."""
+        ...
+
     def retry_outbox(
         self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True
     ) -> bool:

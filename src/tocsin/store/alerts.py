@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.ports import AlertRow, ChangeRow
@@ -78,6 +78,15 @@ def _alert(row: Row) -> AlertRow:
     found = AlertRow(*row)
     found.restricted = bool(found.restricted)  # SQLite has numbers for truth
     return found
+
+
+class Group(NamedTuple):
+    """The incident that alerts of a group join, as the parameters of its row."""
+
+    group_key: str
+    incident: str
+    opened_at: Instant
+    joined_at: Instant
 
 
 class AlertReading:
@@ -228,13 +237,14 @@ class AlertWriting(AlertReading):
 
     def put_group(self, group_key: str, incident: str, opened_at: Instant, joined_at: Instant) -> None:
         check_key("the group key", group_key, incident)
-        params = {
-            "group_key": group_key,
-            "incident": incident,
-            "opened_at": opened_at,
-            "joined_at": joined_at,
-        }
-        self.session.run(_PUT_GROUP, params)
+        self.session.later(_PUT_GROUP, [Group(group_key, incident, opened_at, joined_at)], [group_key])
+
+    def group(self, group_key: str) -> tuple[str, Instant, Instant] | None:
+        written = self.session.waiting(_PUT_GROUP, group_key)
+        if written is not None:
+            return written[1:]  # type: ignore[return-value]
+        row = self.session.past(_GROUP, {"group_key": group_key})
+        return (row[0], row[1], row[2]) if row else None
 
     def drop_groups(self, incident: str) -> None:
         self.session.run(_DROP_GROUPS, {"incident": incident})

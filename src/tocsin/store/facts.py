@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact, Stream, from_stored
 from tocsin.kernel.ports import ALL_FACTS, StreamRow
-from tocsin.store.sql import Row, Session, check_key, sql, upsert, words_of
+from tocsin.store.sql import Row, Session, Statement, check_key, one_of, sql, upsert, words_of
 
 _FACTS = sql(
     "SELECT header, body, hash, position FROM facts"
@@ -36,15 +37,23 @@ _HASH = sql("SELECT hash FROM facts WHERE position = :position")
 # every fact after a position, told apart here: asked for one kind, the planner walks through all facts of it
 _CHANGED = sql("SELECT kind, stream, hash FROM facts WHERE position > :after ORDER BY position LIMIT :limit")
 _HEADS = sql("SELECT kind, id, version, head FROM streams")
+_HEADS_NAMED = "SELECT id, version, head FROM streams WHERE kind = :kind"
 _HEADS_OF = sql("SELECT kind, id, version, head FROM streams WHERE kind = :kind")
 _PUT = upsert("streams", [*_COLUMNS, "words"], ["kind", "id"])
-_MOVE = sql(
-    f"UPDATE streams SET {', '.join(f'{name} = :{name}' for name in [*_LIST, 'words'] if name != 'snapshot')}"
-    " WHERE kind = :kind AND id = :id"
-)
-_MOVE_HEAD = sql(
-    "UPDATE streams SET version = :version, head = :head, updated_at = :now WHERE kind = :kind AND id = :id"
-)
+
+
+def _moved(columns: Sequence[str]) -> Statement:
+    """Writes ``columns`` of streams that are there."""
+    return sql(
+        f"WITH moved (kind, id, {', '.join(columns)}) AS (VALUES (:kind, :id, {', '.join(f':{name}' for name in columns)}))"
+        f" UPDATE streams SET {', '.join(f'{name} = moved.{name}' for name in columns)} FROM moved"
+        " WHERE streams.kind = moved.kind AND streams.id = moved.id",
+        f"UPDATE streams SET {', '.join(f'{name} = :{name}' for name in columns)} WHERE kind = :kind AND id = :id",
+    )
+
+
+_MOVE = _moved([name for name in [*_LIST, "words"] if name != "snapshot"])
+_MOVE_HEAD = _moved(["version", "head", "updated_at"])
 _FLAGS = [2 + _LIST.index(name) for name in ("open", "restricted", "drill")]
 
 # members are parted by blanks; replace() compares exactly in both databases, where LIKE ignores case in SQLite
@@ -150,6 +159,13 @@ class FactReading:
         rows = self.session.rows(_CHANGED, {"after": after, "limit": limit + 1})
         return None if len(rows) > limit else {row[1]: bytes(row[2]) for row in rows if row[0] == kind}
 
+    def heads_of(self, kind: str, ids: Collection[str]) -> dict[str, tuple[int, bytes]]:
+        if not ids:
+            return {}
+        condition, params = one_of("id", "ids", sorted(ids))
+        rows = self.session.rows(sql(f"{_HEADS_NAMED} AND {condition}"), {"kind": kind, **params})
+        return {row[0]: (row[1], bytes(row[2])) for row in rows}
+
     def heads(self, kind: str | None = None) -> dict[str, tuple[int, bytes]]:
         rows = self.session.rows(_HEADS) if kind is None else self.session.rows(_HEADS_OF, {"kind": kind})
         return {f"{row[0]}/{row[1]}": (row[2], row[3]) for row in rows}
@@ -166,21 +182,18 @@ class FactWriting(FactReading):
         if not facts:
             return
         self.session.lock_positions()
-        self.session.many(_APPEND, [_Appended(fact) for fact in facts])
+        self.session.later(_APPEND, [_Appended(fact) for fact in facts], [fact.id for fact in facts])
 
     def put_stream(self, row: StreamRow, *, behind: bool = False) -> None:
         check_key("the stream", row.stream.kind, row.stream.id)
         params = msgspec.structs.asdict(row)
         params["kind"], params["id"] = row.stream.kind, row.stream.id
         params["words"] = " ".join(dict.fromkeys(words_of(row.search)))
-        del params["stream"]
-        if behind:
-            del params["snapshot"]
-        self.session.run(_MOVE if behind else _PUT, params)
+        self.session.later(_MOVE if behind else _PUT, [SimpleNamespace(**params)], [row.stream])
 
     def move_head(self, stream: Stream, version: int, head: bytes, now: Instant) -> None:
-        params = {"kind": stream.kind, "id": stream.id, "version": version, "head": head, "now": now}
-        self.session.run(_MOVE_HEAD, params)
+        moved = SimpleNamespace(kind=stream.kind, id=stream.id, version=version, head=head, updated_at=now)
+        self.session.later(_MOVE_HEAD, [moved], [stream])
 
     def redact(self, stream: Stream, fact_id: str, stand_in: bytes | None = None) -> bool:
         # the view and the list row, which held the same words, are written over in the same unit of work

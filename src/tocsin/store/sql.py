@@ -27,18 +27,23 @@ KEY_LIMIT = 1000
 
 _ANY = re.compile(r"= ANY\(:(\w+)\)")
 _NAME = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
+_TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)", re.IGNORECASE)
 
 
 class Statement:
     """One statement in both spellings; ``lists`` names the parameters that are lists."""
 
-    __slots__ = ("_of_many", "_parts", "lists", "names", "postgres", "sqlite")
+    __slots__ = ("_of_many", "_parts", "lists", "names", "postgres", "sqlite", "table", "tables")
 
     def __init__(self, text: str, postgres: str | None = None) -> None:
         self.names = tuple(dict.fromkeys(_NAME.findall(postgres or text)))
         self._parts: tuple[str, str, str, Callable[[Any], tuple[Any, ...]]] | None = None
         self._of_many: dict[int, str] = {}
         self.lists = tuple(_ANY.findall(text))
+        tables = _TABLE.findall(text)
+        self.table: str = tables[0] if tables else ""
+        """the first that is named: of an insertion the one that it goes into"""
+        self.tables = frozenset(tables)
         sqlite = _ANY.sub(r"IN (SELECT value FROM json_each(:\1))", text)
         self.sqlite = sqlite.replace("{skip_locked}", "")
         other = (postgres or text).replace("%", "%%").replace("{skip_locked}", "FOR UPDATE SKIP LOCKED")
@@ -117,6 +122,21 @@ class Session(Protocol):
         """Runs a statement for many rows, in their order: objects that have its parameters as attributes. For SQLite it has one
         row of them behind ``VALUES``.
         """
+        ...
+
+    def later(self, statement: Statement, rows: Sequence[Any], keys: Sequence[Any]) -> None:
+        """Like :meth:`many`, but not before something else asks for the statement's table, or the unit of work ends: then what
+        has gathered is written together. Of two rows with one of ``keys`` the later one is written alone, so that a statement
+        has to write all that the one before it would have written.
+        """
+        ...
+
+    def waiting(self, statement: Statement, key: Any) -> tuple[Any, ...] | None:
+        """The parameters of the row of this key that waits to be written, in the order of the statement's row of values."""
+        ...
+
+    def past(self, statement: Statement, params: Params = ...) -> Row | None:
+        """The first row of a query that nothing which waits to be written has to do with."""
         ...
 
     def stream(self, text: str) -> Iterator[Row]:

@@ -17,9 +17,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tocsin.kernel.clock import MILLISECOND, Instant, SystemClock
 from tocsin.kernel.codec import encode
@@ -60,15 +61,30 @@ _NUMBER = sql("SELECT value FROM counters WHERE name = :name")
 _COUNT_ON = upsert("counters", ["name", "value"], ["name"])
 
 
+class Mark(NamedTuple):
+    """How far a series of numbers has come, as the parameters of its row."""
+
+    name: str
+    value: int
+
+
 class SqliteSession:
     """A connection inside a transaction; see :class:`tocsin.store.sql.Session`."""
 
     dialect = "sqlite"
 
     def __init__(
-        self, connection: Any, marks: dict[str, int] | None = None, kept: Kept | None = None
+        self,
+        connection: Any,
+        marks: dict[str, int] | None = None,
+        kept: Kept | None = None,
+        *,
+        gathers: bool = False,
     ) -> None:
-        self.connection, self.kept = connection, kept
+        """``gathers``: whoever runs the unit of work ends it with :meth:`write_all`, so that rows may wait for each other."""
+        self.connection, self.kept, self._gathers = connection, kept, gathers
+        self._waiting: dict[str, list[tuple[Statement, dict[Any, tuple[Any, ...]]]]] = {}
+        """table → what will be written there, in its order"""
         self.due = False
         self.marks: dict[str, int] = {} if marks is None else marks
         self.failed: BaseException | None = None
@@ -88,21 +104,62 @@ class SqliteSession:
     def many(self, statement: Statement, rows: Sequence[Any]) -> None:
         # rows travel together: for each statement, and each row of executemany, this thread would let the interpreter go and wait
         # for the one that listens to give it back, which takes longer than the row
-        values_of, at = statement.values_of, 0
-        values = [value for row in rows for value in values_of(row)]
-        check_text(values)
-        width = len(values) // max(1, len(rows))
+        if self._waiting:
+            self._write_before(statement)
+        self._many(statement, list(map(statement.values_of, rows)))
+
+    def _many(self, statement: Statement, rows: Sequence[tuple[Any, ...]]) -> None:
+        at = 0
+        for row in rows:
+            check_text(row)
         try:
             while at < len(rows):
                 left = len(rows) - at
                 count = left if left <= FEW else min(AT_ONCE, 1 << left.bit_length() - 1)
-                some = values[at * width : (at + count) * width]
+                some = rows[at] if count == 1 else tuple(chain.from_iterable(rows[at : at + count]))
                 self.connection.execute(statement.of_many(count), some)
                 at += count
         except (driver.Error, UnicodeEncodeError, OverflowError) as error:
             raise self._meant(error) from error
 
+    def later(self, statement: Statement, rows: Sequence[Any], keys: Sequence[Any]) -> None:
+        if not self._gathers:
+            self.many(statement, rows)
+            return
+        batches = self._waiting.setdefault(statement.table, [])
+        if not batches or batches[-1][0] is not statement:
+            batches.append((statement, {}))
+        batches[-1][1].update(zip(keys, map(statement.values_of, rows), strict=True))
+
+    def waiting(self, statement: Statement, key: Any) -> tuple[Any, ...] | None:
+        for said, rows in reversed(self._waiting.get(statement.table, ())):
+            if key in rows:
+                return rows[key] if said is statement else None
+        return None
+
+    def past(self, statement: Statement, params: Params = NOTHING) -> Row | None:
+        return self._run(statement, params).fetchone()  # type: ignore[no-any-return]
+
+    def write_all(self) -> None:
+        """Writes what waits."""
+        while self._waiting:
+            self._write_table(next(iter(self._waiting)))
+
+    def _write_before(self, statement: Statement) -> None:
+        """Writes what waits for a table that ``statement`` speaks of."""
+        for table in statement.tables & self._waiting.keys():
+            self._write_table(table)
+
+    def _write_table(self, table: str) -> None:
+        for statement, rows in self._waiting.pop(table):
+            self._many(statement, list(rows.values()))
+
     def _execute(self, statement: Statement, params: Params) -> Any:
+        if self._waiting:
+            self._write_before(statement)
+        return self._run(statement, params)
+
+    def _run(self, statement: Statement, params: Params) -> Any:
         check_text(params.values())
         try:
             if statement.lists:
@@ -129,6 +186,7 @@ class SqliteSession:
 
     def stream(self, text: str) -> Iterator[Row]:
         """The rows of a query, one after another."""
+        self.write_all()
         yield from self.connection.execute(text)
 
     def next_number(self, series: str) -> int:
@@ -137,13 +195,14 @@ class SqliteSession:
             row = self.row(_NUMBER, {"name": name})
             self.marks[name] = int(row[0]) if row else 0
         self.marks[name] += 1
-        self.run(_COUNT_ON, {"name": name, "value": self.marks[name]})
+        self.later(_COUNT_ON, [Mark(name, self.marks[name])], [name])
         return self.marks[name]
 
     def lock_positions(self) -> None:
         """Nothing to do: the one writer gives positions in the order of commits."""
 
     def forget(self) -> None:
+        self.write_all()
         # for as long as this process lives: redactions are rare, and the unit of work has more to write over
         self.connection.execute("PRAGMA secure_delete = ON").fetchall()
         if driver.sqlite_version_info >= (3, 42):
@@ -351,11 +410,12 @@ class SqliteStore:
         """Runs a unit of work; what one that fails has written is undone. ``fresh``: nothing else was written before it, so that
         it needs no savepoint.
         """
-        session = SqliteSession(connection, self._marks, self._kept)
+        session = SqliteSession(connection, self._marks, self._kept, gathers=True)
         with outcome:
             if not fresh:
                 connection.execute("SAVEPOINT work")
             outcome.value = work.run(SqlTransaction(session))
+            session.write_all()
             self._due = self._due or session.due
             if session.failed is not None:
                 raise session.failed

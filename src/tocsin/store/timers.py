@@ -6,12 +6,12 @@ While the store is held (a restored copy that was not released) nothing is lease
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from tocsin.kernel.clock import Instant
-from tocsin.kernel.ports import OutboxRow, TimerRow
+from tocsin.kernel.ports import Ended, OutboxRow, TimerRow
 from tocsin.store.sql import Row, Session, Statement, check_key, one_of, sql, upsert
 
 NOT_HELD = "NOT EXISTS (SELECT 1 FROM meta WHERE name = 'held')"
@@ -113,10 +113,17 @@ _TAKE_SENT = (
     "UPDATE outbox SET state = 'leased', lease_until = :lease_until, lease_token = :token"
     f" WHERE state = 'waiting' AND {NOT_HELD}"
 )
+_LEASES = "SELECT id, lease_token FROM outbox WHERE state = 'leased'"
 _HELD_BY = "WHERE id = :id AND state = 'leased' AND lease_token = :token"
 _COMPLETE = sql(
     "UPDATE outbox SET state = :state, finished_at = :now, last_error = :error, lease_until = 0,"
     f" lease_token = '' {_HELD_BY}"
+)
+# SQLite alone: one writer, so that it was looked at before whose lease holds
+_END = sql(
+    "WITH ended (id, state, last_error, finished_at) AS (VALUES (:id, :state, :last_error, :finished_at))"
+    " UPDATE outbox SET state = ended.state, last_error = ended.last_error, finished_at = ended.finished_at,"
+    " lease_until = 0, lease_token = '' FROM ended WHERE outbox.id = ended.id"
 )
 # a row that was withdrawn while it was on its way does not go back to waiting
 _RETRY = sql(
@@ -149,6 +156,15 @@ _FREE_TIMERS = sql("UPDATE timers SET lease_until = 0, lease_token = '' WHERE le
 _FREE_OUTBOX = sql(
     "UPDATE outbox SET state = 'waiting', lease_until = 0, lease_token = '' WHERE state = 'leased' AND finished_at = 0"
 )
+
+
+class _End(NamedTuple):
+    """An end as the parameters of its row."""
+
+    id: str
+    state: str
+    last_error: str
+    finished_at: Instant
 
 
 class TimerReading:
@@ -218,8 +234,7 @@ class TimerWriting(TimerReading):
         if due_at is None:
             self.session.run(_DROP_TIMER, {"kind": kind, "key": key})
         else:
-            params = {"kind": kind, "key": key, "due_at": due_at, "lease_until": 0, "lease_token": ""}
-            self.session.run(_SET_TIMER, params)
+            self.session.later(_SET_TIMER, [TimerRow(kind, key, due_at, 0, "")], [(kind, key)])
 
     def wake_streams(self, kind: str, at: Instant) -> None:
         self.session.due = True
@@ -307,6 +322,21 @@ class TimerWriting(TimerReading):
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool:
         params = {"id": id, "token": token, "state": state, "now": now, "error": error}
         return self.session.run(_COMPLETE, params) > 0
+
+    def complete_several(self, ends: Sequence[Ended], now: Instant) -> set[str]:
+        if self.session.dialect != "sqlite":
+            return {
+                one.id for one in ends if self.complete_outbox(one.id, one.token, one.state, now, one.error)
+            }
+        if not ends:
+            return set()
+        condition, params = one_of("id", "ids", [one.id for one in ends])
+        rows = self.session.rows(sql(f"{_LEASES} AND {condition}"), params)
+        tokens: dict[str, str] = dict(rows)  # type: ignore[arg-type]
+        held = [one for one in ends if tokens.get(one.id) == one.token]
+        rows = [_End(one.id, one.state, one.error, now) for one in held]
+        self.session.later(_END, rows, [one.id for one in held])
+        return {one.id for one in held}
 
     def retry_outbox(
         self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True

@@ -17,7 +17,8 @@ import structlog
 from starlette.responses import Response
 
 from tocsin.alerts.shape import Parsed
-from tocsin.engine.ways_in import Admitted, Came, WaysIn
+from tocsin.engine.together import Together
+from tocsin.engine.ways_in import Admitted, Body, Came, WaysIn
 from tocsin.intake.alertmanager_api import parse_alerts
 from tocsin.intake.gate import Gate, Place
 from tocsin.intake.limits import READ_SECONDS, TooSlow, kept_headers
@@ -62,6 +63,8 @@ class Straight:
         self._ways: WaysIn = door.ways
         self._failed = failed
         self._gathered: list[Post] = []
+        self._waits: tuple[Group, Together[Body]] | None = None
+        """what was given to the store last"""
         self._ready: deque[tuple[list[Post], Future[Any]]] = deque()
         self._woken = False
         self._heads: dict[bytes, tuple[int, str, Headers]] = {}
@@ -136,34 +139,48 @@ class Straight:
     def _pass_on(self) -> None:
         """What arrived in one turn of the loop goes to the store together, as far as it is of one integration."""
         gathered, self._gathered = self._gathered, []
-        group: list[Post] = []
-        keys: set[str] = set()
+        group: Group | None = None
         for post in gathered:
-            own = {alert.dedup_key for alert in post.parsed.alerts}
-            # what happens to one alert stays apart: one that fires and clears is told of twice
-            if group and (
-                post.admitted is not group[0].admitted or keys & own or len(keys) + len(own) > TOGETHER
-            ):
+            keys = {alert.dedup_key for alert in post.parsed.alerts}
+            if group is not None and group.takes(post.admitted, keys):
+                group.take([post], keys)
+                continue
+            if group is not None:
                 self._receive(group)
-                group, keys = [], set()
-            group.append(post)
-            keys |= own
-        self._receive(group)
+            group = Group(post, keys)
+        if group is not None:
+            self._receive(group)
 
-    def _receive(self, group: list[Post]) -> None:
+    def _receive(self, group: Group, *, alone: bool = False) -> None:
+        """Gives a group to the store, with the one before it where that still waits for its turn there."""
+        admitted, before, self._waits = group.admitted, self._waits, None
         bodies = [
-            (post.parsed, post.came(), post.answer.status_code if post.answer else 200) for post in group
+            self._ways.body(
+                admitted, post.parsed, post.came(), post.answer.status_code if post.answer else 200
+            )
+            for post in group.posts
         ]
+        if (
+            not alone
+            and before is not None
+            and before[0].takes(admitted, group.keys)
+            and before[1].add(bodies)
+        ):
+            before[0].take(group.posts, group.keys)
+            self._waits = before
+            return
+        together = Together(bodies)
         try:
-            future = self._ways.receive_several(group[0].admitted, bodies)
+            future = self._ways.receive_several(admitted, together)
         except TocsinError as error:
-            for post in group:
+            for post in group.posts:
                 self._refuse(post, error)
         except Exception as error:  # noqa: BLE001  # answered and logged as everywhere
-            for post in group:
+            for post in group.posts:
                 self._break(post, error)
         else:
-            future.add_done_callback(partial(self._arrived, group))
+            self._waits = None if alone else (group, together)
+            future.add_done_callback(partial(self._arrived, group.posts))
 
     def too_slow(self, post: Post, connection: Connection) -> None:
         """The body of an admitted request did not arrive in time."""
@@ -200,7 +217,7 @@ class Straight:
             error = done.exception()
             if error is not None and len(group) > 1:
                 for post in group:  # one of them may be what is wrong: the others are taken
-                    self._receive([post])
+                    self._receive(Group(post, set()), alone=True)
                 continue
             for post in group:
                 if error is None or post.refused:
@@ -218,6 +235,23 @@ class Straight:
             post.connection.respond(post, 200, OK, b"")
         else:
             post.connection.respond(post, found.status_code, [*found.raw_headers, NOSNIFF], bytes(found.body))
+
+
+class Group:
+    """Requests whose alerts go to the store together: ``keys`` are those of the alerts."""
+
+    def __init__(self, first: Post, keys: set[str]) -> None:
+        self.admitted, self.posts, self.keys = first.admitted, [first], keys
+
+    def takes(self, admitted: Admitted, keys: set[str]) -> bool:
+        """Whether a request may come along. What happens to one alert stays apart: one that fires and clears is told of twice."""
+        few = len(self.keys) + len(keys) <= TOGETHER
+        return few and admitted is self.admitted and self.keys.isdisjoint(keys)
+
+    def take(self, posts: list[Post], keys: set[str]) -> None:
+        """Takes requests along."""
+        self.posts += posts
+        self.keys |= keys
 
 
 OK: Headers = ((b"content-length", b"0"), NOSNIFF)

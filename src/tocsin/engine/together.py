@@ -1,0 +1,35 @@
+"""What travels in one unit of work: as long as it waits for the writer, more may come along.
+
+Where units of work wait for each other they become fewer and larger, and each costs less; where nothing waits, nothing is
+held up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Together(Generic[T]):
+    """What a unit of work is about, until it begins. For several threads."""
+
+    def __init__(self, first: Iterable[T]) -> None:
+        self._parts = list(first)
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def add(self, more: Sequence[T]) -> bool:
+        """Takes ``more`` along; False where the unit of work has begun, so that they need another."""
+        with self._lock:
+            if not self._begun:
+                self._parts += more
+            return not self._begun
+
+    def begin(self) -> list[T]:
+        """What came along, in its order; nothing is added any more. May be called again."""
+        with self._lock:
+            self._begun = True
+        return self._parts
