@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.intake import generic
-from tocsin.intake.mapping import compile_mapping, condition, expression
+from tocsin.intake.mapping import compile_mapping, condition, expression, read_mapping, write_mapping
 from tocsin.kernel.clock import parse_instant
 from tocsin.kernel.errors import Unusable, UnusableMany
 
@@ -161,3 +161,30 @@ def test_any_expression_is_usable_or_refused_and_any_usable_one_gives_text(text,
             assert isinstance(found.text(value, value), str)
         else:
             assert isinstance(found.holds(value, value), bool)
+
+
+def test_a_mapping_is_read_as_people_write_it():
+    text = """
+    # where a check of ours has its fields
+    summary      {{ name }} on {{ ^.host }}
+    dedup_key /keys/0
+    link.Run book\turl
+    resolve  state = ok, fine
+    """
+    assert read_mapping(text) == {
+        "summary": "{{ name }} on {{ ^.host }}", "dedup_key": "/keys/0", "link.Run book": "url", "resolve": "state = ok, fine",
+    }  # fmt: skip
+    with pytest.raises(UnusableMany) as refused:
+        read_mapping("summary name\nresolve\nsummary title")
+    assert "line 2" in str(refused.value) and "line 3" in str(refused.value)
+    assert read_mapping("") == {} and write_mapping({}) == ""
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["summary", "dedup_key", "labels.team", "link.Run book", "resolve"]),
+        st.lists(st.from_regex(r"[!-~]{1,8}", fullmatch=True), min_size=1, max_size=4).map(" ".join),
+    )
+)
+def test_a_mapping_that_was_written_down_reads_as_it_was(mapping):
+    assert read_mapping(write_mapping(mapping)) == mapping

@@ -1,13 +1,15 @@
 """What people do on the pages, over HTTP: contacts proved by a code, shifts taken, accounts made, reports sent."""
 
+import json
 import re
 
 import pytest
 from people_at_the_door import Visitor, asks, forms_on
 
+from tocsin.engine import overview
 from tocsin.engine.changes import CHANGES
 from tocsin.engine.commands import COMMANDS
-from tocsin.kernel.clock import DAY, HOUR, to_iso
+from tocsin.kernel.clock import DAY, HOUR, MINUTE, to_iso
 from tocsin.kernel.errors import DeliveryFailed
 from tocsin.web.endpoints import WRITES
 
@@ -191,6 +193,67 @@ def test_a_report_link_works_without_an_account_until_it_is_withdrawn_and_not_wi
     id = asks(site, "anna")("GET", "/api/v1/report-links").json()["links"][0]["id"]
     asks(site, "anna")("DELETE", f"/api/v1/report-links/{id}")
     assert client.get(link).status_code == 404
+
+
+def test_an_owner_tries_a_mapping_on_what_came_last_and_saves_it(site):
+    owner = Visitor(site, "anna")
+    made = owner.post("/integrations", verb="add_integration", name="checks", source="generic")
+    path = made.headers["location"]
+    address = re.search(r"/in/generic/\w{32}", owner.get(path).text)[0]
+    body = {"check": {"id": "db1/disk", "words": "disk full on db1", "state": "bad"}}
+    assert owner.client.post(address, json=body).status_code == 400, "it has no summary yet"
+    assert "db1/disk" in re.search(r'name="sample".*?</textarea>', owner.get(path).text, re.DOTALL)[0]
+
+    wrong = owner.post(path, verb="try_mapping", mapping="summary check.words\nfoo check.id", sample="{}")
+    assert wrong.status_code == 400 and "is no field of an alert" in wrong.text
+    assert "foo check.id" in wrong.text, "what was written is still there"
+    mapping = "summary    check.words\ndedup_key  check.id\nresolve    check.state = good"
+    tried = owner.post(path, verb="try_mapping", mapping=mapping, sample=json.dumps(body))
+    assert tried.status_code == 200 and "would be 1 alert. Nothing was sent." in tried.text
+    assert "fires: <strong>disk full on db1</strong>" in tried.text and "<code>db1/disk</code>" in tried.text
+    assert owner.client.post(address, json=body).status_code == 400, "and nothing was saved"
+    no_json = owner.post(path, verb="try_mapping", mapping=mapping, sample="<xml>")
+    assert no_json.status_code == 400 and "&lt;xml&gt;" in no_json.text
+
+    assert owner.post(path, verb="save_mapping", mapping=mapping, sample="").status_code == 303
+    assert owner.client.post(address, json=body).status_code == 202
+    assert "dedup_key  check.id" in owner.get(path).text
+    assert owner.post(path, verb="save_mapping", mapping="resolve check.state").status_code == 400
+    assert owner.post(path, verb="save_mapping", mapping=" ", sample="").status_code == 303
+    assert owner.client.post(address, json=body).status_code == 400, "the usual names again"
+    bilal = Visitor(site, "bilal")
+    for verb in ("try_mapping", "save_mapping"):
+        assert bilal.post(path, verb=verb, mapping=mapping, sample="{}").status_code in (400, 403)
+    assert "db1/disk" not in bilal.get(path).text
+
+
+def test_how_late_a_beat_may_be_and_when_silence_is_an_alert_are_set_on_the_page(site):
+    owner = Visitor(site, "anna")
+
+    def stored(path):
+        return overview.integration_rows(site.tocsin.engine)[path.rpartition("/")[2]]
+
+    made = owner.post(
+        "/integrations", verb="add_integration", name="backup", source="heartbeat", interval="1 day"
+    )
+    beat = made.headers["location"]
+    owner.post(beat, verb="change_integration", name="backup", interval="1 day", grace="2 h")
+    assert (stored(beat).interval, stored(beat).grace) == (DAY, 2 * HOUR)
+    assert 'name="grace" value="2 h"' in owner.get(beat).text
+    owner.post(beat, verb="change_integration", name="backup", interval="1 day", grace="")
+    assert stored(beat).grace == 0
+    assert (
+        owner.post(
+            beat, verb="change_integration", name="backup", interval="1 day", grace="2 years"
+        ).status_code
+        == 400
+    )
+    made = owner.post("/integrations", verb="add_integration", name="prom", source="prometheus")
+    prom = made.headers["location"]
+    owner.post(prom, verb="change_integration", name="prom", interval="10 min")
+    assert stored(prom).interval == 10 * MINUTE
+    owner.post(prom, verb="change_integration", name="prom", interval="")
+    assert stored(prom).interval == 0
 
 
 def test_an_integration_is_made_shown_tested_and_its_old_key_refused(site):

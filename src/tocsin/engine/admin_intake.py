@@ -12,12 +12,15 @@ from tocsin.identity.tokens import key_hash
 from tocsin.identity.vault import seal
 from tocsin.intake.mapping import compile_mapping
 from tocsin.intake.sources import SOURCES
-from tocsin.kernel.clock import MINUTE, SECOND
+from tocsin.kernel.clock import DAY, SECOND
 from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Unusable
 from tocsin.kernel.ports import RecordRow
 from tocsin.kernel.randomness import dedup_key
 from tocsin.oncall.relative import parse_duration
+
+LONGEST = 366 * DAY
+"""of an interval and of a grace"""
 
 
 def add_integration(desk: Desk, change: c.AddIntegration) -> Answer:
@@ -27,6 +30,7 @@ def add_integration(desk: Desk, change: c.AddIntegration) -> Answer:
     integration = Integration(
         desk.new_id(), name_of(change.name), change.source, change.service, change.escalation_policy, _labels(change.group_by),
         change.may_silence, dict(change.mapping), "", change.team, _interval(change.source, change.interval), desk.now,
+        _grace(change.grace),
     )  # fmt: skip
     _check(desk, integration)
     return _store_with_new_key(desk, integration)
@@ -57,6 +61,8 @@ def change_integration(desk: Desk, change: c.ChangeIntegration) -> Answer:
         integration.group_by = _labels(change.group_by)
     if change.interval is not None:
         integration.interval = _interval(integration.source, change.interval)
+    if change.grace is not None:
+        integration.grace = _grace(change.grace)
     _check(desk, integration)
     row = desk.tx.record("integration", integration.id)
     _store(desk, integration, row.lookup if row else "")
@@ -115,6 +121,16 @@ def _interval(source: str, text: str) -> int:
     if source != "heartbeat" and text.strip() in ("", "0"):
         return 0
     interval = parse_duration(text or "5 min")
-    if interval < 10 * SECOND or interval > 366 * 24 * 60 * MINUTE:
+    if interval < 10 * SECOND or interval > LONGEST:
         raise Unusable("an interval is 10 seconds to 366 days", "interval")
     return interval
+
+
+def _grace(text: str) -> int:
+    """How much later than its interval a beat may be; empty: nothing."""
+    if text.strip() in ("", "0"):
+        return 0
+    grace = parse_duration(text)
+    if grace > LONGEST:
+        raise Unusable("a grace is 366 days at most", "grace")
+    return grace

@@ -267,7 +267,9 @@ class PutOrganisation(Change):
 
 
 class AddIntegration(Change):
-    """A way in with a key of its own; ``interval`` (a duration) is for heartbeats."""
+    """A way in with a key of its own. ``interval`` (a duration): how often a heartbeat comes, and how much later it may be is its
+    ``grace``; of another sender the longest that it is ever quiet, empty where its silence is no alert.
+    """
 
     verb: ClassVar[str] = "add_integration"
     name: str
@@ -279,6 +281,7 @@ class AddIntegration(Change):
     may_silence: bool = False
     mapping: dict[str, str] = {}
     interval: str = ""
+    grace: str = ""
 
 
 class ChangeIntegration(Change):
@@ -292,6 +295,7 @@ class ChangeIntegration(Change):
     may_silence: bool | None = None
     mapping: dict[str, str] | None = None
     interval: str | None = None
+    grace: str | None = None
 
 
 class RotateKey(Change):

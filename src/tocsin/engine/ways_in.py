@@ -425,6 +425,10 @@ class WaysIn:
         self.engine.store.write(lambda tx: tx.put_request(kept, KEPT_REQUESTS))
         return Tested(outcomes, parsed.notes, page)
 
+    def try_mapping(self, integration: Integration, mapping: dict[str, str], body: bytes) -> Parsed:
+        """What a mapping makes of a body; nothing is taken. Raises :class:`Unusable` with what is wrong with either."""
+        return source_of(integration).parse(body, self.engine.clock.now(), mapping)
+
     def _test_of(self, integration: Integration, mark: str, now: Instant) -> tuple[Came, Parsed]:
         """The test body of an integration, and its alerts under keys of their own; of a heartbeat, its silence."""
         source = source_of(integration)

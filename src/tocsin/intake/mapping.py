@@ -33,6 +33,7 @@ MAX_FIELDS = 64
 MAX_EXPRESSION = 500
 MAX_STEPS = 20
 
+_WIDE = re.compile(r"\t|\s{2,}")
 _STEP = re.compile(r"\[(\d{1,6})\]|\.?([^.\[\]]+)")
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}")
 _COMPARISON = re.compile(r"^(.*?)\s*(!=|==?)\s*(.*)$", re.DOTALL)
@@ -115,6 +116,38 @@ class Compiled(msgspec.Struct, frozen=True):
     details: Expression | None = None
     label: dict[str, Expression] = {}
     link: dict[str, Expression] = {}
+
+
+def read_mapping(text: str) -> dict[str, str]:
+    """A mapping as people write it: one field a line and the expression behind it, parted by blanks (two of them where the name
+    of the field has one). Lines that are empty or begin with ``#`` are left out. Raises :class:`UnusableMany`.
+    """
+    mapping: dict[str, str] = {}
+    faults: list[Unusable] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        field, *rest = (
+            _WIDE.split(line.strip(), maxsplit=1) if _WIDE.search(line.strip()) else line.split(maxsplit=1)
+        )
+        where = f"line {number}"
+        if not rest:
+            faults.append(Unusable(f"{field[:80]!r} stands alone; write where its value is behind it", where))
+        elif field in mapping:
+            faults.append(
+                Unusable(f"{field[:80]!r} is there twice; part choices by ' | ' in one line", where)
+            )
+        else:
+            mapping[field] = rest[0].strip()
+    if faults:
+        raise UnusableMany(faults)
+    return mapping
+
+
+def write_mapping(mapping: Mapping[str, str]) -> str:
+    """A mapping as :func:`read_mapping` reads it."""
+    width = max((len(field) for field in mapping), default=0)
+    return "\n".join(f"{field:{width}}  {' '.join(text.split())}" for field, text in mapping.items())
 
 
 def compile_mapping(mapping: Mapping[str, str]) -> Compiled:

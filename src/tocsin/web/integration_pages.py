@@ -6,13 +6,17 @@ from starlette.responses import Response
 from starlette.routing import Route as Address
 
 from tocsin.alerts.routing import Route
+from tocsin.alerts.shape import Parsed
 from tocsin.engine import overview
+from tocsin.engine.administration import administer
+from tocsin.engine.changes import ChangeIntegration
 from tocsin.engine.receiving import Integration
 from tocsin.engine.reporting import ReportKey
-from tocsin.engine.ways_in import Tested, WaysIn, source_of
+from tocsin.engine.ways_in import Kept, Tested, WaysIn, source_of
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
 from tocsin.identity.vault import unseal
+from tocsin.intake.mapping import read_mapping, write_mapping
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.clock import humanize
 from tocsin.kernel.codec import decode
@@ -84,7 +88,7 @@ class IntegrationPages:
 
     def integration(self, visit: Visit) -> Response:
         """One way in. The key and the bodies of requests are for owners: they are secrets."""
-        id, error, tested = visit.part("integration"), "", None
+        id, error, tested, tried = visit.part("integration"), "", None, None
         integration = overview.integration_rows(visit.engine).get(id)
         if integration is None:
             raise NotFound(f"there is no integration {id[:60]}")
@@ -95,6 +99,11 @@ class IntegrationPages:
                     tested = send_test(
                         self.ways_in, visit.principal, id, page=visit.form.get("page") == "yes"
                     )
+                elif verb == "try_mapping":
+                    tried = self._try(visit, integration)
+                elif verb == "save_mapping":
+                    self._save(visit, integration)
+                    return visit.go(f"/integrations/{id}", "Saved. It counts from the next request on.")
                 else:
                     visit.act("change_integration", "rotate_key", "remove_integration", integration=id)
                     if verb == "remove_integration":
@@ -107,13 +116,32 @@ class IntegrationPages:
                 error = refused.sentence
         owns = visit.may("integrations")
         source = source_of(integration)
+        requests = self.ways_in.requests(id, 20)
         return visit.page(
             "integration.html", 400 if error else 200, error=error, tested=tested, one=integration, source=source, owns=owns,
-            requests=self.ways_in.requests(id, 20), snippet=self._snippet(integration) if owns else "",
+            requests=requests, tried=tried, sample=self._sample(visit, integration, requests) if owns and source.maps else "",
+            mapping=str(visit.form.get("mapping", "")) if tried else write_mapping(integration.mapping), snippet=self._snippet(integration) if owns else "",
             services=sorted(visit.directory.services.values(), key=lambda one: one.name.casefold()),
             teams=sorted(visit.directory.teams.values(), key=lambda one: one.name.casefold()),
             policies=list(visit.directory.escalation_policies.values()),
         )  # fmt: skip
+
+    def _try(self, visit: Visit, integration: Integration) -> Parsed:
+        """What the mapping of the form makes of the body of the form."""
+        allow(visit.principal, "integrations")
+        body = str(visit.form.get("sample", "")).encode("utf-8", "replace")
+        return self.ways_in.try_mapping(integration, read_mapping(str(visit.form.get("mapping", ""))), body)
+
+    def _save(self, visit: Visit, integration: Integration) -> None:
+        mapping = read_mapping(str(visit.form.get("mapping", "")))
+        administer(visit.engine, visit.principal, ChangeIntegration(integration.id, mapping=mapping))
+
+    def _sample(self, visit: Visit, integration: Integration, requests: list[Kept]) -> str:
+        """A body to try a mapping with: the one that was tried, or the last that came and has one, or the usual names."""
+        if visit.posting and "sample" in visit.form:
+            return str(visit.form["sample"])
+        came = next((row.body for row in requests if row.body.lstrip()[:1] in ("{", "[")), "")
+        return came or source_of(integration).sample(visit.now, "KEY").decode()
 
     def _snippet(self, integration: Integration) -> str:
         try:
@@ -124,7 +152,12 @@ class IntegrationPages:
 
 def send_test(ways_in: WaysIn, principal: Principal, integration: str, *, page: bool) -> Tested:
     """Sends an integration's own test body through its door; raises :class:`Forbidden` unless the principal may."""
-    decision = authorize(principal, "test_integration")
+    allow(principal, "test_integration")
+    return ways_in.send_test(integration, page=page)
+
+
+def allow(principal: Principal, action: str) -> None:
+    """Raises :class:`Forbidden` unless the principal may."""
+    decision = authorize(principal, action)
     if not decision.allowed:
         raise Forbidden(decision.reason)
-    return ways_in.send_test(integration, page=page)
