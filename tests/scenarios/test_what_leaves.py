@@ -13,12 +13,12 @@ from tocsin.alerts.shape import Alert
 from tocsin.catalogue.people import Contact
 from tocsin.engine import commands as c
 from tocsin.engine import delivery, overview
-from tocsin.engine.sending import Sending
+from tocsin.engine.sending import Sending, Told
 from tocsin.engine.watching import Heartbeat
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND, ManualClock, parse_instant
-from tocsin.kernel.errors import DeliveryFailed, FromTheFuture, NotFound
+from tocsin.kernel.errors import Busy, DeliveryFailed, FromTheFuture, NotFound
 from tocsin.policy.load import default_policy_text
 from tocsin.providers.console import ConsoleChannel
 
@@ -504,3 +504,70 @@ def test_what_became_of_messages_is_told_together_and_one_incident_holds_up_no_o
     sent = [one.key for one in world.phone.messages]
     world.run(5 * MINUTE)
     assert not set(sent) & {one.key for one in list(world.phone.messages)[len(sent) :]}, "none leaves again"
+
+
+def test_what_could_not_be_written_for_a_moment_is_written_with_the_next_attempt(world):
+    """Somebody else holds the database just as a page has left: its end cannot be written, and everything after that can."""
+    world.store.write(
+        lambda tx: tx.session.connection.execute("PRAGMA busy_timeout = 50").fetchall() and None
+    )
+    deliver, held = world.phone.deliver, []
+
+    def delivering(message):
+        receipt = deliver(message)
+        if not held:
+            held.append(world.store.engine().connect())
+            held[0].exec_driver_sql("SELECT 1")
+        return receipt
+
+    world.phone.deliver = delivering
+    world.alert()
+    with pytest.raises(Busy):
+        world.step()
+    held[0].rollback()
+    held[0].close()
+    world.clock.advance(2 * MINUTE)
+    world.step()
+    rows = world.store.read(lambda r: r.outbox())
+    assert [row.state for row in rows if row.effect == "page"] == ["done"] * len(
+        [row for row in rows if row.effect == "page"]
+    )
+    keys = [one.key for one in world.phone.messages]
+    assert max(keys.count(key) for key in keys) == 2, "one left twice, under one key"
+
+
+def test_an_end_under_a_lease_that_another_has_taken_is_not_told(world):
+    """A worker hung for longer than its lease; its row was leased and delivered by another. Both ends meet in one unit of work."""
+    world.engine.deliveries = beside = Beside()
+    beside.free = False
+    world.alert()
+    sending = world.engine._sending
+    first = world.store.write(lambda tx: sending.load(tx, 200))
+    world.clock.advance(2 * MINUTE)
+    second = world.store.write(lambda tx: sending.load(tx, 200))
+    row = first.composed.parcels[0].row
+    again = next(one for parcel in second.composed.parcels for one in parcel.rows if one.id == row.id)
+    told = [Told(again, second.lease, "accepted"), Told(row, first.lease, "failed", "timed out")]
+    sending._settle(told)
+    assert world.store.read(lambda r: r.outbox_row(row.id)).state == "done"
+    texts = [one.text for one in world.lines()]
+    assert any("took the message" in text for text in texts)
+    assert not any("timed out" in text for text in texts)
+
+
+def test_what_a_provider_says_may_hold_anything_and_the_next_channel_is_tried(world):
+    world.engine.channels["console"] = Refusing()
+    world.alert()
+    world.step()
+    rows = [row for row in world.store.read(lambda r: r.outbox()) if row.effect == "page"]
+    assert rows and {row.state for row in rows} == {"failed"}
+    assert any("400: bad � body" in one.text for one in world.lines())
+
+
+class Refusing:
+    """Refuses for good, in words that no database keeps."""
+
+    wakes = True
+
+    def deliver(self, message):
+        raise DeliveryFailed("400: bad \x00 body", permanent=True)

@@ -193,7 +193,7 @@ class OutboxContract:
         def work(tx):
             return tx.complete_several(ends, LATER), [tx.outbox_row(id).state for id in ids]
 
-        held = {"done", "failed"}
+        held = {Ended("done", "a", "done"), Ended("failed", "b", "failed", "no such number")}
         assert store.write(work) == (held, ["done", "failed", "leased", "waiting"])
         row = store.read(lambda tx: tx.outbox_row("failed"))
         assert (row.last_error, row.finished_at, row.lease_until, row.lease_token) == (

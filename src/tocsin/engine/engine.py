@@ -363,12 +363,16 @@ class Engine:
         integration: Integration,
         alerts: Sequence[Alert],
         changes: Sequence[Change] = (),
+        *,
+        requests: int = 1,
     ) -> list[Outcome]:
-        """What :meth:`receive` does, inside a transaction that also holds something else of the sender's."""
+        """What :meth:`receive` does, inside a transaction that also holds something else of the sender's. ``requests``: how many
+        the alerts came in.
+        """
         unit = self.work(tx, Actor(f"integration:{integration.id}", integration.source))
         if changes:
             receiving.keep_changes(unit, integration, changes)
-        return receiving.receive(unit, integration, alerts, self.rules(tx))
+        return receiving.receive(unit, integration, alerts, self.rules(tx), requests=requests)
 
     # quiet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import structlog
 
-from tocsin.alerts.expressions import Budget
+from tocsin.alerts.expressions import BATCH_STEPS, Budget
 from tocsin.alerts.routing import Route, Routed, apart, flapping, route
 from tocsin.alerts.shape import Alert, AlertBody, one_line
 from tocsin.alerts.silences import Maintenance, Silence, maintenance_of, silenced_by
@@ -89,13 +89,16 @@ class Found(msgspec.Struct, frozen=True):
 class Placing:
     """Places the alerts of one batch; ``arrivals`` gathers, by incident, what its facts will say.
 
-    ``test``: marks a test of an integration. Its incidents are groups of their own, and are no real ones.
+    ``test``: marks a test of an integration. Its incidents are groups of their own, and are no real ones. ``requests``: how
+    many the alerts came in; each may take as many steps of expressions as one that comes alone.
     """
 
-    def __init__(self, work: Work, integration: Integration, rules: Rules, test: str = "") -> None:
+    def __init__(
+        self, work: Work, integration: Integration, rules: Rules, test: str = "", requests: int = 1
+    ) -> None:
         self.work, self.integration, self.rules, self.test = work, integration, rules, test
         self.arrivals: dict[str, list[Arrival]] = {}
-        self.budget = Budget()
+        self.budget = Budget(BATCH_STEPS * requests)
         self._judged: dict[tuple[str, bytes], tuple[Proposal, Kind]] = {}
         self._unreadable: set[str] = set()
         self._large: dict[str, Incident] = {}

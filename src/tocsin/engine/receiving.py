@@ -52,9 +52,11 @@ class Outcome(msgspec.Struct):
 class Batch:
     """What the alerts of one request come to: rows to write, and the news for incidents, gathered until all are known."""
 
-    def __init__(self, work: Work, integration: Integration, rules: Rules, test: str = "") -> None:
+    def __init__(
+        self, work: Work, integration: Integration, rules: Rules, test: str = "", requests: int = 1
+    ) -> None:
         self.work, self.integration = work, integration
-        self.placing = Placing(work, integration, rules, test)
+        self.placing = Placing(work, integration, rules, test, requests)
         self.rows: dict[str, AlertRow] = {}
         self.touched: dict[str, AlertRow] = {}
         self.repeated: dict[str, AlertRow] = {}
@@ -132,13 +134,19 @@ class Batch:
 
 
 def receive(
-    work: Work, integration: Integration, alerts: Sequence[Alert], rules: Rules, test: str = ""
+    work: Work,
+    integration: Integration,
+    alerts: Sequence[Alert],
+    rules: Rules,
+    test: str = "",
+    *,
+    requests: int = 1,
 ) -> list[Outcome]:
     """Takes a batch. Repeats touch only their row; whatever opens, clears or fires again reaches its incident once.
 
-    ``test``: the mark of a test of the integration; see :class:`Placing`.
+    ``test``: the mark of a test of the integration; see :class:`Placing`. ``requests``: how many the alerts came in.
     """
-    batch = Batch(work, integration, rules, test)
+    batch = Batch(work, integration, rules, test, requests)
     batch.rows = work.tx.alerts_by_key(integration.id, [alert.dedup_key for alert in alerts])
     outcomes = [batch.take(alert) for alert in alerts]
     batch.tell()

@@ -122,6 +122,8 @@ class Told(msgspec.Struct):
 
     def __post_init__(self) -> None:
         self.body = decode(self.row.payload)
+        # what a provider says may hold what no database keeps, and must not hold up the end of its message
+        self.detail, self.reference = _keepable(self.detail), _keepable(self.reference)
 
     @property
     def incident(self) -> str:
@@ -138,6 +140,10 @@ class Told(msgspec.Struct):
         if self.failed:
             return Ended(self.row.id, self.lease, "failed", self.detail[:500])
         return Ended(self.row.id, self.lease, "done")
+
+
+def _keepable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\x00", "�")
 
 
 R = TypeVar("R", OutboxRow, Told)
@@ -347,7 +353,10 @@ class Sending:
                 again.append((one, wait))
         if again:
             self._retry(
-                [one for one, _ in again], lease, min(wait for _, wait in again), error.sentence[:500]
+                [one for one, _ in again],
+                lease,
+                min(wait for _, wait in again),
+                _keepable(error.sentence[:500]),
             )
         if ended:
             self._settle(ended)
@@ -386,6 +395,7 @@ class Sending:
             if self._ends is None or not self._ends[0].add(told):
                 together = Together(told)
                 self._ends = together, self.engine.store.submit(lambda tx: self._end(tx, together.begin()))
+                together.ends_with(self._ends[1])
             together, future = self._ends
         try:
             future.result()
@@ -405,7 +415,7 @@ class Sending:
             unit = self.engine.work(tx, SYSTEM)
             unit.expect({one.incident for one in some if one.incident})
             for one in some:
-                if one.row.id in ended:
+                if one.end in ended:
                     _tell(unit, one)
             unit.flush()
         if self._unlooked:

@@ -1,14 +1,16 @@
 """What travels in one unit of work: as long as it waits for the writer, more may come along.
 
 Where units of work wait for each other they become fewer and larger, and each costs less; where nothing waits, nothing is
-held up.
+held up. A unit of work that fails before it begins (a full disk, a database that is away) is over as well: whoever submits
+one says so with :meth:`Together.ends_with`, or everything later would wait for what is past.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -27,6 +29,10 @@ class Together(Generic[T]):
             if not self._begun:
                 self._parts += more
             return not self._begun
+
+    def ends_with(self, future: Future[Any]) -> None:
+        """Nothing comes along any more once ``future``, its unit of work, is done: it may never have run."""
+        future.add_done_callback(lambda _: self.begin())
 
     def begin(self) -> list[T]:
         """What came along, in its order; nothing is added any more. May be called again."""

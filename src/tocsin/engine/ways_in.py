@@ -213,13 +213,14 @@ class WaysIn:
         """:meth:`receive` for bodies that come together, in one unit of work: either all of them are taken or none is."""
 
         def work(tx: Transaction) -> list[Outcome]:
-            integration = self.current(tx, admitted)
             taken = bodies.begin()
+            integration = self.current(tx, admitted)
             outcomes = self.engine.take_in(
                 tx,
                 integration,
                 [alert for body in taken for alert in body.parsed.alerts],
                 [change for body in taken for change in body.parsed.changes],
+                requests=len(taken),
             )
             if integration.interval:
                 heartbeats.heard(self._unit(tx, integration), integration, self.engine.rules(tx))
@@ -233,7 +234,9 @@ class WaysIn:
                     tx.put_request(row, KEPT_REQUESTS)
             return outcomes
 
-        return self.engine.submit(work)
+        future = self.engine.submit(work)
+        bodies.ends_with(future)
+        return future
 
     def beat(self, admitted: Admitted, came: Came) -> Future[Overdue]:
         """Takes a heartbeat; answers when the next one is late."""

@@ -404,8 +404,8 @@ class Transaction(Reader, Protocol):
         ...
 
     def complete_outbox(self, id: str, token: str, state: str, now: Instant, error: str = "") -> bool: ...
-    def complete_several(self, ends: Sequence[Ended], now: Instant) -> set[str]:
-        """Ends rows, each under its own lease; answers the ids of those that were still held under it."""
+    def complete_several(self, ends: Sequence[Ended], now: Instant) -> set[Ended]:
+        """Ends rows, each under its own lease; answers those that were still held under it."""
         ...
 
     def retry_outbox(

@@ -106,12 +106,13 @@ class SqliteSession:
         # for the one that listens to give it back, which takes longer than the row
         if self._waiting:
             self._write_before(statement)
-        self._many(statement, list(map(statement.values_of, rows)))
+        values = list(map(statement.values_of, rows))
+        for row in values:
+            check_text(row)
+        self._many(statement, values)
 
     def _many(self, statement: Statement, rows: Sequence[tuple[Any, ...]]) -> None:
         at = 0
-        for row in rows:
-            check_text(row)
         try:
             while at < len(rows):
                 left = len(rows) - at
@@ -126,10 +127,13 @@ class SqliteSession:
         if not self._gathers:
             self.many(statement, rows)
             return
+        values = list(map(statement.values_of, rows))
+        for row in values:
+            check_text(row)
         batches = self._waiting.setdefault(statement.table, [])
         if not batches or batches[-1][0] is not statement:
             batches.append((statement, {}))
-        batches[-1][1].update(zip(keys, map(statement.values_of, rows), strict=True))
+        batches[-1][1].update(zip(keys, values, strict=True))
 
     def waiting(self, statement: Statement, key: Any) -> tuple[Any, ...] | None:
         for said, rows in reversed(self._waiting.get(statement.table, ())):

@@ -323,20 +323,17 @@ class TimerWriting(TimerReading):
         params = {"id": id, "token": token, "state": state, "now": now, "error": error}
         return self.session.run(_COMPLETE, params) > 0
 
-    def complete_several(self, ends: Sequence[Ended], now: Instant) -> set[str]:
+    def complete_several(self, ends: Sequence[Ended], now: Instant) -> set[Ended]:
         if self.session.dialect != "sqlite":
-            return {
-                one.id for one in ends if self.complete_outbox(one.id, one.token, one.state, now, one.error)
-            }
+            return {one for one in ends if self.complete_outbox(one.id, one.token, one.state, now, one.error)}
         if not ends:
             return set()
         condition, params = one_of("id", "ids", [one.id for one in ends])
-        rows = self.session.rows(sql(f"{_LEASES} AND {condition}"), params)
-        tokens: dict[str, str] = dict(rows)  # type: ignore[arg-type]
-        held = [one for one in ends if tokens.get(one.id) == one.token]
-        rows = [_End(one.id, one.state, one.error, now) for one in held]
-        self.session.later(_END, rows, [one.id for one in held])
-        return {one.id for one in held}
+        tokens: dict[str, str] = dict(self.session.rows(sql(f"{_LEASES} AND {condition}"), params))  # type: ignore[arg-type]
+        held = {one.id: one for one in ends if one.token and tokens.get(one.id) == one.token}
+        rows = [_End(one.id, one.state, one.error, now) for one in held.values()]
+        self.session.later(_END, rows, list(held))
+        return set(held.values())
 
     def retry_outbox(
         self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True

@@ -22,7 +22,7 @@ from tocsin.engine.ways_in import Admitted, Body, Came, WaysIn
 from tocsin.intake.alertmanager_api import parse_alerts
 from tocsin.intake.gate import Gate, Place
 from tocsin.intake.limits import READ_SECONDS, TooSlow, kept_headers
-from tocsin.kernel.errors import TocsinError
+from tocsin.kernel.errors import Busy, TocsinError
 from tocsin.kernel.redact import mask
 from tocsin.web.alertmanager import refusal, refused_some
 from tocsin.web.door import LARGE, PROMETHEUS, Door
@@ -215,7 +215,7 @@ class Straight:
         while self._ready:
             group, done = self._ready.popleft()
             error = done.exception()
-            if error is not None and len(group) > 1:
+            if error is not None and len(group) > 1 and not isinstance(error, Busy):
                 for post in group:  # one of them may be what is wrong: the others are taken
                     self._receive(Group(post, set()), alone=True)
                 continue
