@@ -143,8 +143,15 @@ def test_another_owner_or_day_needs_a_reason_and_stays_within_the_category(world
 def test_an_item_of_a_restricted_incident_exists_for_its_members_alone(world):
     world.do("anna", c.Declare("odd log-ins", severity="P2", kind="security"))
     world.do("anna", c.AddAction("INC-2", "rotate keys", "bilal", "no old key works"))
-    with pytest.raises(NotFound):
-        world.do("hugo", c.ReportAction("ACT-1", "what is this?"))
+    said = []
+    for name in ("ACT-1", "ACT-99"):
+        with pytest.raises(NotFound) as refused:
+            world.do("hugo", c.ReportAction(name, "what is this?"))
+        said.append(refused.value.sentence.replace(name, "it"))
+        with pytest.raises(NotFound) as unseen:
+            world.engine.action(person_principal("hugo", "responder"), name)
+        said.append(unseen.value.sentence.replace(name, "it"))
+    assert len(set(said)) == 1, said
     world.do("bilal", c.ReportAction("ACT-1", "on it"))
 
 

@@ -266,6 +266,11 @@ def test_what_everybody_saw_is_hidden_once_it_belongs_to_a_restricted_incident(w
     world.alert("odd traffic to the vault", "a", service="")
     (row,) = world.store.read(lambda r: r.alerts())
     assert row.restricted, "lists of alerts leave it out"
+    assert world.incident("INC-1").restricted, "it would name what only members may know of"
+    assert any("restricted from now on" in one.text for one in world.lines("INC-1"))
+    for name in ("INC-1", "INC-9"):
+        with pytest.raises(NotFound, match=f"there is no incident {name}"):
+            world.do("hugo", c.AddNote(name, "what became of it?"))
 
 
 @pytest.mark.semantics(23)

@@ -149,6 +149,28 @@ def test_a_restricted_incident_exists_for_its_members_alone(site):
 
 
 @pytest.mark.semantics(23)
+def test_what_a_request_opened_is_for_owners_and_its_sender_hears_nothing_of_what_is_restricted(site):
+    owner = asks(site, "anna")
+    made = owner(
+        "POST", "/api/v1/integrations", json={"name": "vault", "source": "generic", "service": "payments"}
+    ).json()
+    address = f"/in/generic/{made['secret']}"
+    for summary in ("customer credentials exposed", "the disk is full"):
+        answer = httpx2.post(site.url + address, json={"summary": summary, "dedup_key": summary})
+        assert answer.status_code == 202
+        (said,) = answer.json()["alerts"]
+        restricted = "exposed" in summary
+        assert (said["event"] == "taken") is restricted and ("INC-" not in said["reason"]) is restricted, said
+    path = f"/api/v1/integrations/{made['id']}/requests"
+    assert "INC-1" in owner("GET", path).text
+    for person in ("hugo", "bilal"):
+        assert {one["reason"] for one in asks(site, person)("GET", path).json()["requests"]} == {"taken"}
+        page = Visitor(site, person).get(f"/integrations/{made['id']}").text
+        assert "INC-" not in page and "restricted" not in page
+    assert "restricted" in Visitor(site, "anna").get(f"/integrations/{made['id']}").text
+
+
+@pytest.mark.semantics(23)
 def test_the_live_feed_is_silent_about_what_one_may_not_see(site):
     asks(site, "anna")(
         "POST", "/api/v1/incidents", json={"title": "stolen", "kind": "security", "severity": "P3"}

@@ -34,14 +34,21 @@ def about(work: Work, incident: Incident | None) -> About:
 
 
 def allow(
-    work: Work, principal: Principal, verb: str, incident: Incident | None, break_glass: str = ""
+    work: Work,
+    principal: Principal,
+    verb: str,
+    incident: Incident | None,
+    break_glass: str = "",
+    asked: str = "",
 ) -> None:
-    """Raises :class:`Forbidden` unless ``principal`` may; break-glass with a reason is recorded loudly."""
+    """Raises :class:`Forbidden` unless ``principal`` may; break-glass with a reason is recorded loudly. ``asked``: the name of the
+    incident that was asked for, where it leads on to this one.
+    """
     decision = authorize(principal, verb, about(work, incident))
     if decision.allowed:
         return
     if incident is not None and not authorize(principal, "view", about(work, incident)).allowed:
-        raise no_incident(incident.name)
+        raise no_incident(asked or incident.name)
     if decision.break_glass and break_glass.strip() and incident is not None:
         work.record(incident, f.BrokeGlass(principal.person, verb, text_of(break_glass, "break_glass")))
         return
@@ -73,8 +80,7 @@ def answer(incident: Incident) -> Answer:
 
 def load(work: Work, principal: Principal, reference: str, verb: str, break_glass: str = "") -> Incident:
     """The incident, if the principal may ``verb`` it. What somebody has to say leads on to where a merged one goes on."""
-    incident = work.load(reference)
-    if verb in LEADS_ON:
-        incident = work.leading(incident)
-    allow(work, principal, verb, incident, break_glass)
+    asked = work.load(reference)
+    incident = work.leading(asked) if verb in LEADS_ON else asked
+    allow(work, principal, verb, incident, break_glass, asked.name)
     return incident

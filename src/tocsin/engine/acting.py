@@ -159,7 +159,9 @@ def _load(work: Work, principal: Principal, reference: str, verb: str) -> Action
     item = work.load_other(ActionItem, reference, actions.SERIES)
     seen = About(item.restricted, frozenset(item.members))
     if not authorize(principal, "view", seen).allowed:
-        raise NotFound(f"there is no action item {reference[:40]}")
+        raise NotFound(
+            f"there is no action {reference[:40]}"
+        )  # word for word what is said of one that does not exist
     decision = authorize(principal, verb, seen)
     if not decision.allowed:
         raise Forbidden(f"{decision.reason}.")

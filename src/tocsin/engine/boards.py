@@ -63,7 +63,9 @@ def item(work: Work, principal: Principal, reference: str) -> Item:
     row = find_other(work.tx, "action", reference, actions.SERIES)
     state: ActionItem = read_state(work.tx, row, KINDS[ActionItem])
     if not authorize(principal, "view", About(state.restricted, frozenset(state.members))).allowed:
-        raise NotFound(f"there is no action item {reference[:40]}")
+        raise NotFound(
+            f"there is no action {reference[:40]}"
+        )  # word for word what is said of one that does not exist
     return _shown(work, state, principal)
 
 

@@ -52,6 +52,8 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
         if calendar not in target.calendars:
             work.record(target, f.CalendarJoined(calendar, service))
     firing = source.firing_refs
+    if target.restricted and not source.restricted:  # or it would name what only members may know of
+        work.record(source, f.TypeSet(source.kind, source.subtype, f.MERGED_RESTRICTED, restricted=True))
     work.record(source, f.MergedInto(target.id, target.name, command.reason[:2000]))
     work.withdraw(source)
     follow(work, source, "resolve", work.new_id())

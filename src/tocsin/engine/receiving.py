@@ -47,6 +47,8 @@ class Outcome(msgspec.Struct):
     event: str
     reason: str
     incident: str = ""
+    restricted: bool = False
+    """whether only the members of its incident, and owners, may know what became of it"""
 
 
 class Batch:
@@ -151,7 +153,9 @@ def receive(
     outcomes = [batch.take(alert) for alert in alerts]
     batch.tell()
     for outcome in outcomes:
-        outcome.incident = batch.rows[outcome.dedup_key].incident if outcome.dedup_key in batch.rows else ""
+        row = batch.rows.get(outcome.dedup_key)
+        if row is not None:
+            outcome.incident, outcome.restricted = row.incident, row.restricted
     if batch.placing.budget.spent:
         log.warning(
             "expressions of routes or silences took too long for one batch", integration=integration.id

@@ -123,6 +123,10 @@ class SeverityChanged(Body):
     """id of the incident whose merge raised it"""
 
 
+MERGED_RESTRICTED = "merged into a restricted incident"
+"""why an incident is restricted whose type does not ask for it"""
+
+
 class TypeSet(Body):
     type: ClassVar[str] = "type_set"
     kind: str

@@ -139,6 +139,12 @@ def _why(text: str) -> str:
     return f" ({text})" if text else ""
 
 
+def _type_set(body: f.TypeSet) -> str:
+    if body.reason == f.MERGED_RESTRICTED:
+        return f"restricted from now on ({body.reason})"
+    return f"type set to {plain(body.kind)}{_why(plain(body.subtype))}"
+
+
 def _alerts(refs: list[f.AlertRef]) -> str:
     head = "; ".join(ref.summary for ref in refs[:3])
     return head + (f" and {len(refs) - 3} more" if len(refs) > 3 else "")
@@ -208,7 +214,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.AlertsRefired: ("alert", lambda b, w: f"fired again: {_alerts(b.alerts)}{_why(b.reason)}"),
     f.SenderAcknowledged: ("alert", lambda b, w: f"the sender acknowledged; escalation pauses until {w.at(b.until)}"),
     f.SeverityChanged: ("status", _severity),
-    f.TypeSet: ("status", lambda b, w: f"type set to {plain(b.kind)}{_why(plain(b.subtype))}"),
+    f.TypeSet: ("status", lambda b, w: _type_set(b)),
     f.Retitled: ("person", lambda b, w: f"title changed to “{b.title}”"),
     f.RunStarted: ("page", lambda b, w: f"paging {b.kind} begins{_why(b.reason)}"),
     f.Paged: ("page", _paged),

@@ -38,6 +38,8 @@ from tocsin.web.door import PROMETHEUS, Call, Door, answer, keys_of, where
 
 SHOWN = 100
 """outcomes told in an answer; a large batch is counted"""
+TAKEN = {"event": "taken", "reason": "taken"}
+"""what a sender hears of an alert whose incident is restricted: owners see the rest with its request"""
 MOST_SAID = 4000
 """characters of a refusal"""
 
@@ -138,7 +140,10 @@ def told(parsed: Parsed, outcomes: list[Outcome], status: int) -> dict[str, Any]
         "status": "accepted" if status < 300 else "partly refused",
         "count": len(outcomes),
         "alerts": [
-            {"dedup_key": one.dedup_key, "event": one.event, "reason": one.reason} for one in outcomes[:SHOWN]
+            {"dedup_key": one.dedup_key} | TAKEN
+            if one.restricted
+            else {"dedup_key": one.dedup_key, "event": one.event, "reason": one.reason}
+            for one in outcomes[:SHOWN]
         ],
     }
     if parsed.changes:

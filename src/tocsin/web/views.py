@@ -284,7 +284,7 @@ class Integrations(msgspec.Struct):
 
 
 class RequestView(msgspec.Struct):
-    """One of the last requests; ``body`` and ``headers`` are for owners."""
+    """One of the last requests; ``body`` and ``headers`` are for owners, others read whether it was taken as its ``reason``."""
 
     received_at: str
     status: int
@@ -503,11 +503,16 @@ def integration(one: Integration, snippet: str = "") -> IntegrationView:
     )  # fmt: skip
 
 
+def brief(status: int) -> str:
+    """What everybody may know of a request: what it opened may be restricted."""
+    return "taken" if status < 400 else "refused"
+
+
 def request(row: Kept, *, whole: bool) -> RequestView:
     return RequestView(
         to_iso(row.received_at),
         row.status,
-        row.reason,
+        row.reason if whole else brief(row.status),
         row.body if whole else "",
         row.headers if whole else "",
     )
