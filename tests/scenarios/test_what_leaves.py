@@ -59,6 +59,38 @@ def test_one_stream_that_a_newer_version_wrote_holds_up_no_page_of_the_others(wo
     assert world.engine.lateness()[1] >= 3 * MINUTE, "what could not be composed is late and shows"
 
 
+def test_a_page_names_what_fires_and_not_an_alert_that_is_over(world):
+    """One service, one incident: it was over, and something else brought it back."""
+    world.alert("the disk of api-1 is full", "disk", dashboard="x")
+    world.step()
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.do("chiara", c.Move("INC-1", "monitor"))
+    world.alert(key="disk", action="resolve")
+    world.run(2 * MINUTE)
+    world.alert("certificate of api.example expired", "cert")
+    world.step()
+    page = world.pages("chiara")[-1]
+    assert page.title == "P2 INC-1: certificate of api.example expired (opened as: the disk of api-1 is full)"
+    assert "certificate" in page.short and page.text.startswith(page.title)
+    assert page.data["incidents"][0]["fires"] == "certificate of api.example expired"
+    world.alert("the disk of api-1 is full", "disk")
+    world.run(2 * MINUTE)
+    assert delivery.speaking(world.incident()).key == "disk", "the alert that gave the title speaks again"
+
+
+def test_what_brings_an_incident_back_for_the_first_time_did_not_fire_again(world):
+    world.alert("the disk of api-1 is full", "disk")
+    world.alert(key="disk", action="resolve")
+    world.run(15 * MINUTE)
+    assert world.incident().status == "resolved"
+    world.alert("certificate of api.example expired", "cert")
+    world.alert(key="cert", action="resolve")
+    world.alert("certificate of api.example expired", "cert")
+    said = [one.text for one in world.lines()]
+    assert "fires: certificate of api.example expired" in said
+    assert "fired again: certificate of api.example expired" in said
+
+
 def test_a_zone_that_nobody_knows_is_read_as_utc(world):
     put(world, "chiara", zone="Mars/Olympus")
     world.alert()

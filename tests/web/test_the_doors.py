@@ -33,8 +33,17 @@ def test_looking_at_a_sign_in_link_with_any_method_does_not_use_it_up(site):
     for method in ("HEAD", "GET", "HEAD"):
         answer = httpx2.request(method, site.url + path, timeout=10)
         assert (answer.status_code, answer.headers.get("set-cookie")) == (200, None), method
-    assert httpx2.post(site.url + path, timeout=10).status_code == 303
+    assert httpx2.post(site.url + path, timeout=10, headers={"Accept": "text/html"}).status_code == 303
     assert httpx2.post(site.url + path, timeout=10).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/integrations"])
+def test_a_sender_that_points_at_a_page_is_told_where_alerts_go_and_not_that_all_is_well(site, path):
+    """Alertmanager and curl -L follow a redirect, and would count the sign-in page as a success."""
+    for body in ({"json": [{"labels": {"alertname": "x"}}]}, {"data": {"a": "b"}}):
+        answer = httpx2.post(site.url + path, timeout=10, follow_redirects=True, **body)
+        assert answer.status_code == 401, answer.text[:200]
+        assert "/v2/enqueue" in answer.text and "/in/SOURCE/KEY" in answer.text
 
 
 def test_the_head_of_the_sign_in_page_is_that_of_the_page(site):

@@ -18,6 +18,7 @@ import msgspec
 from tocsin.catalogue.services import Service
 from tocsin.engine.waiting import Order, Seen, Unanswered, Waiting
 from tocsin.engine.work import read_incident
+from tocsin.incidents import facts as f
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.incident import OWED, Incident
 from tocsin.kernel.clock import DAY, Instant
@@ -418,7 +419,10 @@ def context_of(incident: Incident, directory: Directory, public_url: str, now: I
         return texts.PageContext(
             number=incident.name, severity=incident.severity, url=url, restricted=True, since=incident.opened_at, drill=incident.drill
         )  # fmt: skip
-    alert = next((one.ref for one in incident.firing), None)
+    alert = speaking(incident)
+    over = alert is not None and any(
+        one.ref.summary[:300] == incident.title for one in incident.alerts.values()
+    )
     services = [one for id in incident.services if (one := directory.services.get(id)) is not None]
     runbook = (alert.runbook_url if alert else "") or next(
         (one.runbook_url for one in services if one.runbook_url), ""
@@ -429,7 +433,19 @@ def context_of(incident: Incident, directory: Directory, public_url: str, now: I
         reason=incident.severity_reason, services=[directory.services[s].name if s in directory.services else s for s in incident.services],
         change=incident.change, sender_url=alert.sender_url if alert else "", runbook_url=runbook,
         dashboard_url=next(iter(dashboards), ""), alerts=len(incident.firing), dashboards=dashboards, drill=incident.drill,
+        fires=alert.summary if alert is not None and over and alert.summary[:300] != incident.title else "",
     )  # fmt: skip
+
+
+def speaking(incident: Incident) -> f.AlertRef | None:
+    """The alert that speaks for an incident: the one that gave its title while that fires, else the worst that fires, of several
+    the one that came last.
+    """
+    firing = incident.firing_refs
+    return next(
+        (ref for ref in firing if ref.summary[:300] == incident.title),
+        min(firing, key=lambda ref: (ref.proposed or "P9", -ref.received_at), default=None),
+    )
 
 
 def _dashboards(services: Iterable[Service]) -> list[str]:

@@ -211,7 +211,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.Declared: ("status", lambda b, w: f"declared {b.series}-{b.number} as {b.severity} ({b.severity_state}): {b.title}{_why(b.reason)}"),
     f.AlertsAttached: ("alert", lambda b, w: f"{_count(b.alerts)} joined: {_alerts(b.alerts)}{_why(b.reason)}"),
     f.AlertsCleared: ("alert", lambda b, w: f"{_count(b.keys)} {b.how}"),
-    f.AlertsRefired: ("alert", lambda b, w: f"fired again: {_alerts(b.alerts)}{_why(b.reason)}"),
+    f.AlertsRefired: ("alert", lambda b, w: f"{'fired again' if any(one.episode > 1 for one in b.alerts) else 'fires'}: {_alerts(b.alerts)}{_why(b.reason)}"),
     f.SenderAcknowledged: ("alert", lambda b, w: f"the sender acknowledged; escalation pauses until {w.at(b.until)}"),
     f.SeverityChanged: ("status", _severity),
     f.TypeSet: ("status", lambda b, w: _type_set(b)),

@@ -42,6 +42,8 @@ class PageContext(msgspec.Struct):
     restricted: bool = False
     dashboards: list[str] = []
     drill: bool = False
+    fires: str = ""
+    """what fires now, where the alert that gave the title is over"""
 
     @property
     def order(self) -> tuple[str, Instant, int, str]:
@@ -50,8 +52,11 @@ class PageContext(msgspec.Struct):
 
     @property
     def head(self) -> str:
-        """Severity, number and title; of a restricted incident without the title."""
-        return f"{self.severity} {self.number}" + (" (restricted)" if self.restricted else f": {self.title}")
+        """Severity, number and title; of a restricted incident without the title. What fires now stands before a title that is over."""
+        if self.restricted:
+            return f"{self.severity} {self.number} (restricted)"
+        named = f"{self.fires} (opened as: {self.title})" if self.fires else self.title
+        return f"{self.severity} {self.number}: {named}"
 
 
 class Notice(msgspec.Struct):

@@ -156,6 +156,10 @@ class Visit:
         return administer(self.engine, self.principal, change)
 
 
+NO_DOOR = (
+    "this is a page for people, and nobody is signed in. Senders of alerts post to /v2/enqueue (PagerDuty's clients), "
+    "/in/alertmanager/KEY/api/v2/alerts (Prometheus) or /in/SOURCE/KEY (web hooks); programs use /api/v1 with a token."
+)
 Handler = Callable[[Visit], Response]
 
 
@@ -267,6 +271,10 @@ class Web:
     def _visit(self, request: Request, form: FormData, handler: Handler) -> Response:
         session = auth.session_of(self.engine, request)
         if session is None:
+            if request.method == "POST" and not _from_a_page(request):
+                raise Unauthenticated(
+                    NO_DOOR
+                )  # a sender that followed a redirect would take the sign-in page for success
             if request.method != "GET":
                 return RedirectResponse("/sign-in", 303)
             return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
@@ -283,6 +291,11 @@ class Web:
             lambda: auth.principal_of(self.engine, request, csrf=str(form.get("csrf", "")))
         )
         return principal, session
+
+
+def _from_a_page(request: Request) -> bool:
+    """Whether a browser sent it: only they ask for pages, or for parts of one."""
+    return "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
 
 
 def local_text(at: Instant, zone: str) -> str:
