@@ -25,6 +25,8 @@ PAGES = {
     "oncall": "/oncall",
     "schedule": "/oncall/{schedule}",
     "schedule-edit": "/oncall/{schedule}/edit",
+    "escalation-policies": "/escalation",
+    "escalation-policy": "/escalation/{escalation}",
     "services": "/services",
     "service": "/services/payments",
     "service-edit": "/services/payments/edit",
@@ -66,6 +68,7 @@ def test_every_page_loads_clean(worked_on, chromium, width, scheme):
     names = {
         "schedule": next(iter(directory.schedules)),
         "team": next(iter(directory.teams)),
+        "escalation": next(iter(directory.escalation_policies)),
         "integration": site.tocsin.store.read(lambda r: r.records("integration"))[0].id,
     }
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)

@@ -1,5 +1,6 @@
 """What people do on the pages, over HTTP: contacts proved by a code, shifts taken, accounts made, reports sent."""
 
+import html
 import json
 import re
 
@@ -193,6 +194,81 @@ def test_a_report_link_works_without_an_account_until_it_is_withdrawn_and_not_wi
     id = asks(site, "anna")("GET", "/api/v1/report-links").json()["links"][0]["id"]
     asks(site, "anna")("DELETE", f"/api/v1/report-links/{id}")
     assert client.get(link).status_code == 404
+
+
+@pytest.mark.semantics(12)
+def test_a_team_gets_an_escalation_policy_of_its_own_and_is_paged_by_it(site):
+    owner = Visitor(site, "anna")
+    made = owner.post(
+        "/escalation/new", verb="put_escalation_policy", name="Nights of payments", team="payments",
+        targets="on_call = person:greta\nnight_lead = person:hugo", **{"steps-P1": "0: on_call\n1 min: night_lead, on_call\n4 h business: cto"},
+    )  # fmt: skip
+    assert made.headers["location"] == "/escalation/nights-of-payments"
+    page = owner.get(made.headers["location"]).text
+    assert "4 h business: cto" in page and "after 1 min: Hugo" in page
+    team = site.tocsin.engine.directory().teams["payments"]
+    owner.post("/teams/payments", verb="put_team", name=team.name, members=list(team.members), schedule=team.schedule, escalation_policy="nights-of-payments")  # fmt: skip
+    assert team.name in owner.get("/escalation").text
+    site.alert("payments down", "pay-1")
+    assert site.page_for("greta")
+    asked = asks(site, "anna")("GET", "/api/v1/incidents/INC-1/escalation").json()
+    assert "Hugo" in json.dumps(asked)
+    refused = owner.post("/escalation/nights-of-payments", verb="remove_escalation_policy")
+    assert refused.status_code != 303 and f"the team {team.name} would be paged another way" in refused.text
+    owner.post(
+        "/teams/payments", verb="put_team", name=team.name, members=list(team.members), schedule=team.schedule
+    )
+    assert owner.post("/escalation/nights-of-payments", verb="remove_escalation_policy").status_code == 303
+    assert "nights-of-payments" not in site.tocsin.engine.directory().escalation_policies
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"targets": "on_call schedule:payments"}, "names, line 1"),
+        ({"targets": "on_call = person:nobody"}, "there is no person"),
+        ({"targets": "on_call = on_call"}, "means itself"),
+        ({"targets": "on_call = on_cal"}, "did you mean"),
+        ({"steps-P1": "soon: on_call"}, "is not a duration"),
+        ({"steps-P1": "0: on_call\n2 min"}, "P1, line 2"),
+        ({"steps-P2": "8 days: on_call"}, "7 days are the most"),
+        ({"steps-P1": "0: schedule:none"}, "there is no schedule"),
+        ({"name": " "}, "the name is empty"),
+    ],
+)
+def test_an_escalation_policy_that_would_page_nobody_is_refused_with_the_line_and_comes_back_as_it_was_written(
+    site, fields, said
+):
+    owner = Visitor(site, "anna")
+    form = {"name": "Nights", "verb": "put_escalation_policy"} | fields
+    answer = owner.post("/escalation/new", **form)
+    assert answer.status_code == 400
+    assert said in html.unescape(answer.text).lower() or said in html.unescape(answer.text), answer.text[
+        :3000
+    ]
+    for value in fields.values():
+        assert html.escape(value.split("\n")[0].strip()) in answer.text
+
+
+def test_escalation_policies_are_read_by_all_and_changed_by_owners(site):
+    owner, bilal = asks(site, "anna"), asks(site, "bilal")
+    body = {"name": "Nights", "team": "payments", "targets": {"on_call": "schedule:payments"}, "steps": {"P1": [{"after": "0", "page": ["on_call"]}, {"after": "2 min", "page": ["team:payments"], "business": True}]}}  # fmt: skip
+    path = "/api/v1/escalation-policies/nights"
+    assert bilal("PUT", path, json=body).status_code == 403
+    assert owner("PUT", path, json=body).status_code == 200
+    found = {
+        one["id"]: one for one in bilal("GET", "/api/v1/escalation-policies").json()["escalation_policies"]
+    }
+    step = found["nights"]["steps"]["P1"][1]
+    assert (step["after_seconds"], step["business"], step["page"]) == (120, True, ["team:payments"])
+    assert len(step["people"]) > 1 and found["nights"]["people"]["on_call"]
+    wrong = owner("PUT", path, json=body | {"steps": {"P9": [{"after": "0", "page": ["on_call"]}]}})
+    assert wrong.status_code == 400 and "P9" in wrong.text
+    assert "Nights" in Visitor(site, "bilal").get("/escalation/nights").text
+    assert Visitor(site, "bilal").get("/escalation/new").status_code == 403
+    assert bilal("DELETE", path).status_code == 403
+    assert owner("DELETE", path).status_code == 200
+    assert owner("DELETE", path).status_code == 404
 
 
 def test_an_owner_tries_a_mapping_on_what_came_last_and_saves_it(site):

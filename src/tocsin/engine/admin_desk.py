@@ -77,6 +77,10 @@ class Desk(msgspec.Struct):
             raise NotFound(f"there is no {kind.replace('_', ' ')} {id[:60]}")
         return decode(row.body, type_)
 
+    def bodies(self, kind: str) -> list[dict[str, Any]]:
+        """The records of a kind as they are stored."""
+        return [decode(row.body) for row in self.tx.records(kind)]
+
     def keep(self, kind: str, id: str, lookup: str, value: msgspec.Struct, expires: Instant = 0) -> None:
         """Stores a record that is none of the organisation's."""
         self.tx.put_record(RecordRow(kind, id, lookup, encode(value), self.now, expires))

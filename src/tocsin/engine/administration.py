@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from tocsin.engine import admin_access as access
+from tocsin.engine import admin_escalation as escalation
 from tocsin.engine import admin_intake as intake
 from tocsin.engine import admin_oncall as oncall
 from tocsin.engine import admin_people as people
@@ -43,6 +44,7 @@ HANDLERS: dict[type[c.Change], Handler] = {
     c.AddToken: access.add_token, c.RevokeToken: access.revoke_token, c.NewFeedToken: access.new_feed_token,
     c.AddOverride: oncall.add_override, c.RemoveOverride: oncall.remove_override, c.AddLeave: oncall.add_leave,
     c.RemoveLeave: oncall.remove_leave, c.PutSchedule: oncall.put_schedule, c.RemoveSchedule: oncall.remove_schedule,
+    c.PutEscalationPolicy: escalation.put_escalation_policy, c.RemoveEscalationPolicy: escalation.remove_escalation_policy,
     c.PutTeam: oncall.put_team, c.RemoveTeam: oncall.remove_team, c.PutService: oncall.put_service,
     c.RemoveService: oncall.remove_service, c.PutOrganisation: oncall.put_organisation,
     c.AddIntegration: intake.add_integration, c.ChangeIntegration: intake.change_integration, c.RotateKey: intake.rotate_key,

@@ -207,6 +207,32 @@ class RemoveSchedule(Change):
     schedule: str
 
 
+class ChainStep(msgspec.Struct):
+    """``page`` (targets or references) is paged ``after`` a duration; ``business``: counted in the team's working hours."""
+
+    after: str
+    page: list[str]
+    business: bool = False
+
+
+class PutEscalationPolicy(Change):
+    """Makes or replaces an escalation policy. ``targets``: name → whom it means for ``team``. ``steps``: severity → the chain that
+    replaces the policy's own.
+    """
+
+    verb: ClassVar[str] = "put_escalation_policy"
+    id: str
+    name: str
+    team: str = ""
+    targets: dict[str, str] = {}
+    steps: dict[str, list[ChainStep]] = {}
+
+
+class RemoveEscalationPolicy(Change):
+    verb: ClassVar[str] = "remove_escalation_policy"
+    escalation_policy: str
+
+
 # teams and services
 
 
@@ -392,7 +418,7 @@ CHANGES: dict[str, type[Change]] = {
     for cls in (
         AddPerson, ChangePerson, AddContact, RemoveContact, MoveContact, TestContact, ConfirmContact, SetRules, MakeSignInLink,
         ChangePassword, RevokeSession, AddToken, RevokeToken, NewFeedToken, AddOverride, RemoveOverride, AddLeave, RemoveLeave,
-        PutSchedule, RemoveSchedule, PutTeam, RemoveTeam, PutService, RemoveService, PutOrganisation, AddIntegration,
+        PutSchedule, RemoveSchedule, PutEscalationPolicy, RemoveEscalationPolicy, PutTeam, RemoveTeam, PutService, RemoveService, PutOrganisation, AddIntegration,
         ChangeIntegration, RotateKey, RemoveIntegration, AddRoute, RemoveRoute, AddSilence, EndSilence, AddMaintenance, EndMaintenance, AddReportKey, RemoveReportKey, Report,
     )
 }  # fmt: skip

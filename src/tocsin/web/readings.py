@@ -203,6 +203,12 @@ class Readings:
             found.worst,
         )
 
+    def escalation_policies(self, asked: Asked) -> v.EscalationPolicies:
+        directory, now = self.engine.directory(), self.engine.clock.now()
+        return v.EscalationPolicies(
+            [v.escalation_policy(one, directory, now) for one in directory.escalation_policies.values()]
+        )
+
     def teams(self, asked: Asked) -> v.Teams:
         return v.Teams(list(self.engine.directory().teams.values()))
 

@@ -25,6 +25,7 @@ from tocsin.kernel.ports import Rooms
 from tocsin.kernel.redact import shown
 from tocsin.web.api import add_api
 from tocsin.web.base import Web, problem
+from tocsin.web.escalation_pages import EscalationPages
 from tocsin.web.govern_pages import GovernPages
 from tocsin.web.incident_pages import IncidentPages
 from tocsin.web.intake import Intake
@@ -147,7 +148,7 @@ def build_app(
     app.straight = Straight(intake.door, broken)
     add_api(app, web)
     parts = (
-        Pages(web), IncidentPages(web), PeoplePages(web), OncallPages(web), ServicePages(web), IntegrationPages(web),
+        Pages(web), IncidentPages(web), PeoplePages(web), OncallPages(web), EscalationPages(web), ServicePages(web), IntegrationPages(web),
         QuietPages(web), ReportPages(web), GovernPages(web), Live(web),
     )  # fmt: skip
     for part in parts:

@@ -25,6 +25,7 @@ from tocsin.incidents.duties import Standing
 from tocsin.incidents.timeline import Line
 from tocsin.kernel.clock import SECOND, Instant, to_iso
 from tocsin.kernel.ports import StreamRow
+from tocsin.oncall.escalation import EscalationPolicy
 from tocsin.oncall.rotations import Rotation
 from tocsin.oncall.schedules import Gap, Leave, OnCall, Override, Schedule, Shift
 
@@ -259,6 +260,30 @@ class ServiceView(msgspec.Struct):
 
 class Services(msgspec.Struct):
     services: list[ServiceView]
+
+
+class StepView(msgspec.Struct):
+    """A step of a chain: whom it pages ``after_seconds``, of working hours where ``business``; ``people``: whom that means now."""
+
+    after_seconds: int
+    business: bool
+    page: list[str]
+    people: list[str]
+
+
+class EscalationPolicyView(msgspec.Struct):
+    """``steps``: severity → the chain of its own, where it has one. ``people``: target → whom it means now."""
+
+    id: str
+    name: str
+    team: str
+    targets: dict[str, str]
+    people: dict[str, list[str]]
+    steps: dict[str, list[StepView]]
+
+
+class EscalationPolicies(msgspec.Struct):
+    escalation_policies: list[EscalationPolicyView]
 
 
 class Teams(msgspec.Struct):
@@ -500,6 +525,25 @@ def integration(one: Integration, snippet: str = "") -> IntegrationView:
     return IntegrationView(
         one.id, one.name, one.source, one.service, one.escalation_policy, one.team, one.group_by, one.may_silence,
         one.interval // SECOND, snippet,
+    )  # fmt: skip
+
+
+def escalation_policy(one: EscalationPolicy, directory: Directory, now: Instant) -> EscalationPolicyView:
+    def meant(target: str) -> list[str]:
+        return list(directory.resolve(target, now, team=one.team, policy=one.id).people)
+
+    return EscalationPolicyView(
+        one.id, one.name, one.team, one.targets, {name: meant(name) for name in one.targets},
+        {
+            severity: [
+                StepView(
+                    step.after // SECOND, step.business, list(step.targets),
+                    list(dict.fromkeys(person for target in step.targets for person in meant(target))),
+                )
+                for step in one.steps_for(severity)
+            ]
+            for severity in one.steps
+        },
     )  # fmt: skip
 
 
