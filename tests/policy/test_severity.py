@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from tocsin.kernel.errors import Unusable
+from tocsin.policy.check import check
 from tocsin.policy.conditions import Condition, Fact, facts_asked, holds, pattern
 from tocsin.policy.load import default_policy, default_policy_text, load_policy
 from tocsin.policy.severity import NO_RULE, kind_of, propose
@@ -187,3 +189,26 @@ def test_a_type_that_the_policy_does_not_have_is_a_fault_of_the_rule() -> None:
     text = default_policy_text().replace("    type: security\n", "    type: secrecy\n")
     with pytest.raises(Unusable, match="there is no type 'secrecy'"):
         load_policy(text, "policy.yaml")
+
+
+def test_the_rules_that_the_documentation_offers_make_quiet_alerts_quiet_and_no_outage_milder():
+    page = (Path(__file__).parents[2] / "docs/policy.md").read_text()
+    offered = (
+        page.partition("#### What your senders' severities mean")[2]
+        .partition("```yaml\n")[2]
+        .partition("```")[0]
+    )
+    text = default_policy_text()
+    end = text.index("\n# ----", text.index("  - name: tuning or cosmetic improvement"))
+    policy = load_policy(text[:end] + offered + text[end:])
+    plain = {"summary": "Watchdog", "sender_severity": "", "label.severity": "none"}
+    assert propose(load_policy(text), plain).severity == "P2", "what is unknown errs on the loud side"
+    assert propose(policy, plain).severity == "P4"
+    assert propose(policy, {"summary": "disk fills", "sender_severity": "info"}).severity == "P4"
+    assert propose(policy, {"summary": "disk fills", "sender_severity": "warning"}).severity == "P3"
+    assert propose(policy, {"summary": "disk fills", "sender_severity": "critical"}).severity == "P2"
+    assert (
+        propose(policy, {"summary": "the database is unreachable", "sender_severity": "info"}).severity
+        == "P1"
+    )
+    assert [one for one in check(policy) if one.severity == "error"] == []

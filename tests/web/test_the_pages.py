@@ -313,6 +313,8 @@ def test_how_late_a_beat_may_be_and_when_silence_is_an_alert_are_set_on_the_page
         "/integrations", verb="add_integration", name="backup", source="heartbeat", interval="1 day"
     )
     beat = made.headers["location"]
+    unsaid = owner.post("/integrations", verb="add_integration", name="nightly", source="heartbeat")
+    assert unsaid.status_code == 400 and "say how often" in unsaid.text
     owner.post(beat, verb="change_integration", name="backup", interval="1 day", grace="2 h")
     assert (stored(beat).interval, stored(beat).grace) == (DAY, 2 * HOUR)
     assert 'name="grace" value="2 h"' in owner.get(beat).text

@@ -50,7 +50,7 @@ def test_silence_past_the_interval_pages_and_the_next_beat_clears_it(site):
     site.run(2 * MINUTE)
     assert state(site) == "firing"
     page = next(one for one in site.phone.messages if one.kind == "page")
-    assert "no beat for 5 min" in page.text
+    assert "no beat for 5 min, one is expected every 5 min" in page.text
     site.post(BEAT)
     assert state(site) == "resolved"
     site.run(6 * MINUTE)

@@ -120,7 +120,9 @@ def _interval(source: str, text: str) -> int:
     """How often a heartbeat comes, or the longest another sender is ever quiet; empty there: its silence is no alert."""
     if source != "heartbeat" and text.strip() in ("", "0"):
         return 0
-    interval = parse_duration(text or "5 min")
+    if not text.strip():
+        raise Unusable("say how often this heartbeat comes, such as 5 min or 1 day", "interval")
+    interval = parse_duration(text)
     if interval < 10 * SECOND or interval > LONGEST:
         raise Unusable("an interval is 10 seconds to 366 days", "interval")
     return interval

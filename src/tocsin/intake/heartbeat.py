@@ -51,7 +51,7 @@ def overdue(last_at: Instant, interval: int, grace: int, now: Instant, *, deaf: 
     return Overdue(
         True,
         due_at,
-        f"no beat for {humanize(now - last_at)}: the last came at {to_iso(last_at)}, one is expected every {humanize(interval)}",
+        f"no beat for {humanize(now - last_at)}, one is expected every {humanize(interval)}",
     )
 
 
@@ -65,6 +65,7 @@ def alert_of(integration: str, name: str, beat: Overdue, last_at: Instant, *, se
         source=name[:256],
         service=service,
         labels={"alertname": "HeartbeatMissed", "heartbeat": name[:256]},
+        details={"last beat": to_iso(last_at)} if last_at else {},
         started_at=last_at if beat.overdue else 0,
         via=VIA,
     )
@@ -83,6 +84,7 @@ def silence_of(integration: str, name: str, beat: Overdue, last_at: Instant, *, 
         source=name[:256],
         service=service,
         labels={"alertname": "SenderSilent", "integration": name[:256]},
+        details={"last heard of": to_iso(last_at)} if last_at else {},
         started_at=last_at if beat.overdue else 0,
         via=VIA,
     )
