@@ -50,6 +50,39 @@ def actions(everything: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many changes."
+)
+@as_json
+def journal(limit: int, as_json: bool) -> None:
+    """Who changed which schedule, team, route or person, the newest first; for owners.
+
+    \b
+    Example:
+      tocsin journal --limit 20
+    """
+    found = Server().ask("GET", f"/api/v1/journal?limit={limit}")
+
+    def table(value: dict[str, Any]) -> Table | str:
+        if not value["entries"]:
+            return "nothing was changed yet"
+        shown = Table("when", "who", "did", "what", "changed")
+        for one in value["entries"]:
+            what = one["name"] or one["about"]
+            add(
+                shown,
+                when(one["at"]),
+                one["by"],
+                one["verb"].replace("_", " "),
+                what,
+                "\n".join(one["changed"]),
+            )
+        return shown
+
+    show(found, as_json, table)
+
+
+@click.command()
 @click.argument("item")
 @click.argument("verb", type=click.Choice(["report", "change", "done", "verify", "drop"]))
 @click.argument("fields", nargs=-1, metavar="[NAME=VALUE]...")
@@ -191,4 +224,4 @@ def policy_review(note: str, as_json: bool) -> None:
     show(done, as_json, lambda value: f"{value['number']} is {value['status']}")
 
 
-COMMANDS = (actions, action, figures, score)
+COMMANDS = (actions, action, figures, journal, score)

@@ -33,6 +33,7 @@ PAGES = {
     "team": "/teams/{team}",
     "people": "/people",
     "person": "/people/anna",
+    "journal": "/journal",
     "account": "/account",
     "integrations": "/integrations",
     "integration": "/integrations/{integration}",

@@ -271,6 +271,41 @@ def test_escalation_policies_are_read_by_all_and_changed_by_owners(site):
     assert owner("DELETE", path).status_code == 404
 
 
+def test_an_owner_reads_who_changed_what_and_how_it_stood_before(site):
+    anna, chiara = Visitor(site, "anna"), asks(site, "chiara", "configure")
+    team = site.tocsin.engine.directory().teams["payments"]
+    fields = {"verb": "put_team", "name": team.name, "schedule": team.schedule}
+    anna.post("/teams/payments", members=["chiara", "hugo"], engineering_lead="greta", **fields)
+    start = site.tocsin.engine.clock.now() + HOUR
+    chiara(
+        "POST",
+        "/api/v1/leave",
+        json={"start": to_iso(start), "end": to_iso(start + DAY), "reason": "dentist"},
+    )
+    asks(site, "anna")("POST", "/api/v1/tokens", json={"name": "robot", "scopes": ["read"]})
+    anna.post("/people/bilal", verb="add_contact", kind="console", address="a-secret-topic", label="phone")
+    owner = asks(site, "anna", "configure")
+    last = owner("GET", "/api/v1/journal").json()["entries"]
+    assert [(one["by"], one["verb"]) for one in last] == [
+        ("person:anna", "add_contact"), ("person:anna", "add_token"), ("person:chiara", "add_leave"), ("person:anna", "put_team"),
+    ]  # fmt: skip
+    put = next(one for one in last if one["verb"] == "put_team")
+    assert f"members: {', '.join(team.members)} → chiara, hugo" in put["changed"] and put["door"] == "session"
+    assert not any(line.startswith("schedule") for line in put["changed"]), "what is as it was is not told"
+    text = json.dumps(last)
+    assert (
+        "reason: dentist" in text
+        and f"start: {to_iso(start)[:16]}" in text
+        and "a-secret-topic" not in text
+        and "address: changed" in text
+    )
+    page = anna.get("/journal").text
+    assert "Anna" in page and "chiara, hugo" in page and "a-secret-topic" not in page
+    assert asks(site, "bilal")("GET", "/api/v1/journal").status_code == 403
+    assert Visitor(site, "bilal").get("/journal").status_code == 403
+    assert len(owner("GET", "/api/v1/journal?limit=1").json()["entries"]) == 1
+
+
 def test_an_owner_tries_a_mapping_on_what_came_last_and_saves_it(site):
     owner = Visitor(site, "anna")
     made = owner.post("/integrations", verb="add_integration", name="checks", source="generic")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tocsin.engine.journal import Written
 from tocsin.engine.kinds import KINDS
 from tocsin.engine.work import Work
 from tocsin.identity.authorize import authorize
@@ -28,6 +29,8 @@ Answer = dict[str, Any]
 T = TypeVar("T")
 
 MAX_NAME = 120
+JOURNALED = frozenset({"route", "integration", "report_key"})
+"""records beside the organisation's of which the journal tells what changed; of keys and tokens it tells only that"""
 ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
@@ -46,6 +49,8 @@ class Desk(msgspec.Struct):
     policy_of: Callable[[Any, str], tuple[Policy, str]]
     prepared: str = ""
     touched: set[str] = set()
+    written: list[Written] = []
+    """what the change wrote and removed, for the journal"""
 
     def new_id(self) -> str:
         """A fresh ULID of this moment."""
@@ -61,11 +66,13 @@ class Desk(msgspec.Struct):
     def put(self, value: msgspec.Struct) -> None:
         """Stores a record of the organisation."""
         row = record_of(value, self.now)
+        self._note(row.kind, row.id, row.body)
         self.tx.put_record(row)
         self.touched.add(row.kind)
 
     def remove(self, kind: str, id: str) -> None:
         """Removes a record that is there; raises :class:`NotFound` where it is not."""
+        self._note(kind, id, None)
         if not self.tx.delete_record(kind, id):
             raise NotFound(f"there is no {kind.replace('_', ' ')} {id[:60]}")
         self.touched.add(kind)
@@ -83,7 +90,14 @@ class Desk(msgspec.Struct):
 
     def keep(self, kind: str, id: str, lookup: str, value: msgspec.Struct, expires: Instant = 0) -> None:
         """Stores a record that is none of the organisation's."""
-        self.tx.put_record(RecordRow(kind, id, lookup, encode(value), self.now, expires))
+        row = RecordRow(kind, id, lookup, encode(value), self.now, expires)
+        if kind in JOURNALED:
+            self._note(kind, id, row.body)
+        self.tx.put_record(row)
+
+    def _note(self, kind: str, id: str, after: bytes | None) -> None:
+        before = self.tx.record(kind, id)
+        self.written.append(Written(kind, id, before.body if before else None, after))
 
     def allow(self, verb: str) -> None:
         """Raises :class:`Forbidden` with who may."""

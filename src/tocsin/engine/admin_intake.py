@@ -13,9 +13,7 @@ from tocsin.identity.vault import seal
 from tocsin.intake.mapping import compile_mapping
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.clock import DAY, SECOND
-from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Unusable
-from tocsin.kernel.ports import RecordRow
 from tocsin.kernel.randomness import dedup_key
 from tocsin.oncall.relative import parse_duration
 
@@ -45,7 +43,7 @@ def _store_with_new_key(desk: Desk, integration: Integration) -> Answer:
 
 
 def _store(desk: Desk, integration: Integration, lookup: str) -> None:
-    desk.tx.put_record(RecordRow("integration", integration.id, lookup, encode(integration), desk.now))
+    desk.keep("integration", integration.id, lookup, integration)
 
 
 def change_integration(desk: Desk, change: c.ChangeIntegration) -> Answer:

@@ -21,7 +21,7 @@ from tocsin.engine import admin_oncall as oncall
 from tocsin.engine import admin_people as people
 from tocsin.engine import admin_quiet as quiet
 from tocsin.engine import changes as c
-from tocsin.engine import reporting
+from tocsin.engine import journal, reporting
 from tocsin.engine.admin_desk import Answer, Desk
 from tocsin.identity.principals import Principal
 from tocsin.incidents.directory import RECORD_TYPES
@@ -53,6 +53,8 @@ HANDLERS: dict[type[c.Change], Handler] = {
     c.EndMaintenance: quiet.end_maintenance, c.AddReportKey: reporting.add_report_key, c.RemoveReportKey: reporting.remove_report_key, c.Report: reporting.report,
 }  # fmt: skip
 
+UNJOURNALED = frozenset({c.Report, c.TestContact})
+"""what changes no record"""
 PREPARE: dict[type[c.Change], Callable[[Any, Any, Any], str]] = {c.ChangePassword: access.prepare_password}
 """What is computed before the transaction begins."""
 
@@ -82,11 +84,21 @@ def administer(
                 return remembered
         desk = Desk(
             tx, principal, engine.clock.now(), engine.directory(tx), engine.randomness, engine.secret,
-            engine.public_url, frozenset(engine.channels), engine.policy_of, prepared, set(),
+            engine.public_url, frozenset(engine.channels), engine.policy_of, prepared, set(), [],
         )  # fmt: skip
         answer = HANDLERS[type(change)](desk, change)
         if desk.touched & set(RECORD_TYPES):
             tx.wake_streams("incident", desk.now)
+        if type(change) not in UNJOURNALED:
+            entry = journal.entry_of(
+                desk.written,
+                at=desk.now,
+                by=principal.id,
+                door=principal.kind,
+                verb=change.verb,
+                answer=answer,
+            )
+            tx.put_record(journal.row_of(entry, desk.new_id()))
         if idempotency_key:
             kept = {key: value for key, value in answer.items() if key not in ("secret", "url")}
             tx.remember(principal.id, idempotency_key, digest, encode(kept), desk.now)

@@ -11,6 +11,7 @@ from tocsin.engine.admin_access import FeedToken
 from tocsin.engine.administration import administer
 from tocsin.engine.changes import RuleWish, SetRules
 from tocsin.engine.engine import Engine
+from tocsin.engine.journal import entries
 from tocsin.identity.sessions import Session
 from tocsin.identity.tokens import SCOPES, ApiToken
 from tocsin.identity.vault import unseal
@@ -42,6 +43,7 @@ class PeoplePages:
             route("/people", self.people, form=True),
             route("/people/{person}", self.person, form=True),
             route("/account", self.account, form=True),
+            route("/journal", self.journal),
         ]
 
     def people(self, visit: Visit) -> Response:
@@ -63,6 +65,14 @@ class PeoplePages:
             sleeping={one.person for one in directory.untested_on_call(now)},
             answering={directory.on_call(schedule, now).person for schedule in directory.schedules},
         )  # fmt: skip
+
+    def journal(self, visit: Visit) -> Response:
+        """Who changed people, schedules, services and ways in; for owners."""
+        if not visit.may("configure"):
+            return visit.refuse(
+                "The journal is for owners", "Ask an owner of this installation who changed something."
+            )
+        return visit.page("journal.html", entries=visit.engine.store.read(lambda r: entries(r, 200)))
 
     def person(self, visit: Visit) -> Response:
         """One person: contacts in order, rules, leave; for owners the account too."""

@@ -11,6 +11,7 @@ from tocsin.alerts.routing import Route
 from tocsin.alerts.silences import Maintenance, Silence
 from tocsin.engine import overview
 from tocsin.engine.engine import Engine
+from tocsin.engine.journal import entries
 from tocsin.engine.receiving import Integration
 from tocsin.engine.reporting import ReportKey
 from tocsin.engine.silencing import hidden
@@ -271,6 +272,14 @@ class Readings:
             raise Forbidden("links to the report form are for owners of this installation")
         found = [decode(row.body, ReportKey) for row in overview.records_of(self.engine, "report_key")]
         return v.ReportLinks([v.ReportLink(one.id, one.name) for one in found])
+
+    def journal(self, asked: Asked) -> v.Journal:
+        if not authorize(asked.principal, "configure").allowed:
+            raise Forbidden("the journal is for owners of this installation")
+        limit = asked.number("limit", 200, 1, 1000)
+        return v.Journal(
+            [v.journal_entry(one) for one in self.engine.store.read(lambda r: entries(r, limit))]
+        )
 
     def state(self, asked: Asked) -> v.State:
         timer, message = self.engine.lateness()

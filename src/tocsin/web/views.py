@@ -14,6 +14,7 @@ from tocsin.alerts.silences import Maintenance, Silence
 from tocsin.catalogue.people import Person
 from tocsin.catalogue.services import Service
 from tocsin.catalogue.teams import Team
+from tocsin.engine.journal import Entry
 from tocsin.engine.overview import Owed
 from tocsin.engine.receiving import Integration
 from tocsin.engine.silencing import Hidden
@@ -286,6 +287,22 @@ class EscalationPolicies(msgspec.Struct):
     escalation_policies: list[EscalationPolicyView]
 
 
+class JournalEntry(msgspec.Struct):
+    """A change of a live record: ``changed`` is what differs now, ``field: before → after``."""
+
+    at: str
+    by: str
+    door: str
+    verb: str
+    about: str
+    name: str
+    changed: list[str]
+
+
+class Journal(msgspec.Struct):
+    entries: list[JournalEntry]
+
+
 class Teams(msgspec.Struct):
     teams: list[Team]
 
@@ -545,6 +562,10 @@ def escalation_policy(one: EscalationPolicy, directory: Directory, now: Instant)
             for severity in one.steps
         },
     )  # fmt: skip
+
+
+def journal_entry(one: Entry) -> JournalEntry:
+    return JournalEntry(to_iso(one.at), one.by, one.door, one.verb, one.about, one.name, one.lines)
 
 
 def brief(status: int) -> str:
