@@ -245,6 +245,20 @@ def channels_of(settings: Settings, phone: ConsoleChannel, clock: Clock, secret:
     return channels
 
 
+def addresses_of(settings: Settings) -> dict[str, str]:
+    """Who is asked over HTTP here → the address that is set for it. Addresses of contacts are not among them."""
+    if settings.demo:
+        return {}
+    known = {
+        "ntfy": settings.ntfy_server,
+        "slack": settings.slack_token and settings.slack_url,
+        "twilio": settings.twilio_account and settings.twilio_url,
+        "pagerduty": settings.pagerduty_url if settings.pagerduty_out else "",
+        "the watchdog": settings.heartbeat_url,
+    }
+    return {name: address for name, address in known.items() if address}
+
+
 def twilio_of(settings: Settings, secret: bytes) -> TwilioConfig:
     """Twilio's configuration; what comes back is asked for where a public URL is set. Raises :class:`Unusable`."""
     if not settings.twilio_token or not settings.twilio_from:

@@ -24,6 +24,7 @@ from tocsin import cli_govern as govern
 from tocsin import cli_operations as operations
 from tocsin import cli_responder as responder
 from tocsin.app import DEMO_FACTOR, DEMO_KEY, DEMO_OWNER, DEMO_PASSWORD, DEMO_PERSON, Tocsin, build
+from tocsin.cli_doctor import doctor
 from tocsin.cli_drill import drill
 from tocsin.cli_operations import storage
 from tocsin.cli_policy import policy
@@ -283,7 +284,7 @@ def tell_story(tocsin: Tocsin, stop: threading.Event) -> None:
         click.echo(f"story: {event['payload']['summary']} → {answer.status_code}")
 
 
-for command in (*responder.COMMANDS, *operations.COMMANDS, *govern.COMMANDS, drill, policy):
+for command in (*responder.COMMANDS, *operations.COMMANDS, *govern.COMMANDS, doctor, drill, policy):
     cli.add_command(command)
 
 if __name__ == "__main__":

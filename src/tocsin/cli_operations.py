@@ -1,23 +1,16 @@
-"""Running Tocsin: backup and restore, migrations, the doctor, the tamper check, completion."""
+"""Running Tocsin: backup and restore, migrations, the tamper check, completion."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from click.shell_completion import get_completion_class
-from rich.markup import escape
-from rich.table import Table
 
 from tocsin.app import Installation, engine_of, key_file, open_installation, own_key, sign_in_link
-from tocsin.cli_responder import as_json, write
-from tocsin.engine import doctor as doctors
 from tocsin.engine import sealing
 from tocsin.engine.work import find_row
 from tocsin.kernel.clock import to_iso
@@ -121,53 +114,6 @@ def migrate(new_key: bool, **flags: Any) -> None:
 
 
 @click.command()
-@storage
-@click.option("--public-url", help="Address under which people reach Tocsin.")
-@as_json
-def doctor(as_json: bool, **flags: Any) -> None:
-    """Say what is wrong with this installation and what to do: 0 well, 1 something must be mended, 2 it cannot be looked at.
-
-    \b
-    Example:
-      tocsin doctor --data /var/lib/tocsin
-    """
-    opened = _opened(flags, read_only=True)
-    try:
-        findings = [*key_findings(opened), *doctors.examine(engine_of(opened, ConsoleChannel()))]
-    finally:
-        opened.store.close()
-    findings = doctors.worst_first(findings)
-    if as_json:
-        click.echo(json.dumps([msgspec.to_builtins(one) for one in findings], indent=2, ensure_ascii=False))
-    else:
-        made = Table("", "About", "Found", "What to do")
-        colours = {"fail": "bold red", "warn": "yellow", "ok": "green"}
-        for one in findings:
-            made.add_row(
-                f"[{colours[one.level]}]{one.level}[/]", one.about, escape(one.found), escape(one.todo)
-            )
-        write(made)
-        todo = doctors.steps(findings)
-        if todo:
-            click.echo("\nWhat to do, in this order:")
-            click.echo("\n".join(f"{number:>3}. {one}" for number, one in enumerate(todo, 1)))
-    sys.exit(1 if any(one.level == "fail" for one in findings) else 0)
-
-
-def key_findings(opened: Installation) -> list[doctors.Finding]:
-    """Whether the key file is for its owner's eyes alone."""
-    path = Path(opened.settings.data) / "tocsin.key"
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        return [
-            doctors.Finding(
-                "fail", "key file", f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}"
-            )
-        ]
-    return [doctors.Finding("ok", "key file", f"{path} is readable by its owner alone")]
-
-
-@click.command()
 @click.argument("what")
 @click.option(
     "--key",
@@ -256,4 +202,4 @@ def completion(context: click.Context, shell: str) -> None:
     click.echo(kind(root.command, {}, "tocsin", "_TOCSIN_COMPLETE").source())
 
 
-COMMANDS = (backup, restore, migrate, doctor, verify, link, completion)
+COMMANDS = (backup, restore, migrate, verify, link, completion)

@@ -15,10 +15,11 @@ def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(tmp_path):
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_comes_from_a_file_and_not_from_two_places(tmp_path, name):
-    (tmp_path / "secret").write_text("hush\n")
+    hush = "https://hush.example"
+    (tmp_path / "secret").write_text(f"{hush}\n")
     variable = f"TOCSIN_{name.upper()}"
     nowhere = tmp_path / "none.toml"
-    assert getattr(load_settings({}, {f"{variable}_FILE": str(tmp_path / "secret")}, nowhere), name) == "hush"
+    assert getattr(load_settings({}, {f"{variable}_FILE": str(tmp_path / "secret")}, nowhere), name) == hush
     with pytest.raises(Unusable, match="keep one of them"):
         load_settings({}, {variable: "x", f"{variable}_FILE": str(tmp_path / "secret")}, nowhere)
     with pytest.raises(Unusable, match="cannot be read"):
@@ -28,3 +29,25 @@ def test_a_secret_comes_from_a_file_and_not_from_two_places(tmp_path, name):
 def test_a_misspelt_way_to_encrypt_mail_does_not_send_the_password_in_the_clear(tmp_path):
     with pytest.raises(Unusable, match="smtp_tls"):
         load_settings({}, {"TOCSIN_SMTP_TLS": "STARTTLS"}, tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "said", ["ntfy.sh", "127.0.0.1:9331", "ftp://ntfy.sh", "https://", "http://ntfy.sh:port"]
+)
+@pytest.mark.parametrize(
+    "name", ["public_url", "heartbeat_url", "ntfy_server", "slack_url", "twilio_url", "pagerduty_url", "egress_proxy"]
+)  # fmt: skip
+def test_an_address_that_cannot_be_asked_stops_the_start_and_says_where_it_was_set(tmp_path, name, said):
+    variable = f"TOCSIN_{name.upper()}"
+    with pytest.raises(Unusable, match=rf"{name} \(from {variable}\) .* write it like https://host.example"):
+        load_settings({}, {variable: said}, tmp_path / "none.toml")
+    file = tmp_path / "tocsin.toml"
+    file.write_text(f'{name} = "{said}"\n')
+    with pytest.raises(Unusable, match=r"from .*tocsin\.toml"):
+        load_settings({}, {}, file)
+    assert getattr(load_settings({}, {variable: "http://[::1]:9331/x"}, tmp_path / "none.toml"), name)
+
+
+def test_a_database_without_its_scheme_is_not_taken_for_a_folder(tmp_path):
+    with pytest.raises(Unusable, match=r"--database-url\) cannot be used: .* postgresql://"):
+        load_settings({"database_url": "tocsin@db/tocsin"}, {}, tmp_path / "none.toml")

@@ -289,6 +289,20 @@ def test_the_doctor_of_a_fresh_installation_names_the_steps_in_their_order(tmp_p
     assert places == sorted(places)
 
 
+def test_the_doctor_names_an_address_that_the_guard_lets_no_message_out_to(tmp_path):
+    build(Settings(data=str(tmp_path))).close()
+    environment = {"TOCSIN_NTFY_SERVER": "http://127.0.0.1:9331"}
+
+    def addresses(**more):
+        answer = run("doctor", "--data", tmp_path, "--json", env={**environment, **more})
+        return [one for one in json.loads(answer.output) if one["about"] == "addresses"]
+
+    (found,) = addresses()
+    assert found["level"] == "fail" and "inside the network" in found["found"]
+    assert "add 127.0.0.1 to TOCSIN_EGRESS_ALLOW" in found["todo"]
+    assert [one["level"] for one in addresses(TOCSIN_EGRESS_ALLOW="127.0.0.1")] == ["ok"]
+
+
 @pytest.mark.semantics(15)
 def test_a_contact_whose_channel_is_not_configured_wakes_nobody(site, tmp_path):
     engine = site.tocsin.engine

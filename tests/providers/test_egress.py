@@ -63,3 +63,24 @@ def test_what_is_no_web_address_fails_for_good(url):
     with pytest.raises(DeliveryFailed) as failed:
         Egress(EgressConfig(timeout=2)).send("webhook", "POST", url)
     assert failed.value.permanent
+
+
+def test_an_address_without_its_scheme_is_said_in_words():
+    for url in ("ntfy.sh", "127.0.0.1:9331"):
+        with pytest.raises(DeliveryFailed, match="it does not begin with https://; write it like https://"):
+            Egress().send("ntfy", "POST", url)
+    with pytest.raises(DeliveryFailed, match="ftp:// is not spoken here"):
+        Egress().send("ntfy", "POST", "ftp://ntfy.sh")
+
+
+def test_an_address_is_looked_at_as_a_request_would_be_and_nothing_is_sent():
+    Egress(EgressConfig(("127.0.0.1",))).look("ntfy", "http://127.0.0.1:9")
+    with pytest.raises(DeliveryFailed, match="TOCSIN_EGRESS_ALLOW") as refused:
+        Egress().look("ntfy", "http://127.0.0.1:9")
+    assert refused.value.permanent
+    with pytest.raises(DeliveryFailed, match="cannot be resolved") as unknown:
+        Egress().look("ntfy", "https://no.such.host.invalid")
+    assert not unknown.value.permanent
+    Egress(EgressConfig(proxy="http://proxy.example:3128")).look(
+        "ntfy", "https://only.the.proxy.knows.invalid"
+    )

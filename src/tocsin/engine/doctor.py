@@ -26,7 +26,7 @@ LOOPBACK = (
 )
 QUIET_CHANNELS = ("console",)
 ORDER = (
-    "database", "held", "key file", "owners", "channels", "public URL", "contacts", "on call", "teams", "commanders", "waking",
+    "database", "held", "key file", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "waking",
     "lateness", "set aside", "processes", "clock", "gap", "seal",
 )  # fmt: skip
 """in which order things are mended: on a fresh installation, the order in which it is set up"""

@@ -164,13 +164,26 @@ class GuardedTransport(httpx2.HTTPTransport):
             )  # fmt: skip
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.scheme not in ("http", "https"):
-            raise httpx2.UnsupportedProtocol(f"{request.url.scheme} is not spoken here; use https")
-        if not request.url.host:
+        self._admit(request.url)
+        return super().handle_request(request)
+
+    def look(self, url: httpx2.URL) -> None:
+        """Raises what a request there would raise before anything is sent; a name is resolved, as a connection would."""
+        self._admit(url)
+        if not self._proxied:
+            try:
+                self.guard.resolve(url.host, url.port or (443 if url.scheme == "https" else 80))
+            except OSError as error:
+                raise httpx2.ConnectError(str(error)) from error
+
+    def _admit(self, url: httpx2.URL) -> None:
+        if url.scheme not in ("http", "https"):
+            what = f"{url.scheme}:// is not spoken here" if url.scheme else "it does not begin with https://"
+            raise httpx2.UnsupportedProtocol(f"{what}; write it like https://host.example")
+        if not url.host:
             raise httpx2.UnsupportedProtocol("it names no host")
         if self._proxied:
-            self._check_literal(request.url.host)
-        return super().handle_request(request)
+            self._check_literal(url.host)
 
     def _check_literal(self, host: str) -> None:
         try:
@@ -247,19 +260,29 @@ class Egress:
                     {k.lower(): v for k, v in response.headers.items()},
                     body[:MAX_ANSWER],
                 )
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-            raise DeliveryFailed(
-                f"{who}: its address cannot be used: {mask(str(error))}", permanent=True
-            ) from None
-        except httpx2.ConnectError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._failure(who, error) from None
+
+    def look(self, who: str, url: str) -> None:
+        """Whether a request of ``who`` to ``url`` would be let out; nothing is sent.
+
+        Raises :class:`DeliveryFailed` as :meth:`send` does; it is not permanent where a name could not be resolved just now.
+        """
+        try:
+            self._transport.look(httpx2.URL(url))
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._failure(who, error) from None
+
+    def _failure(self, who: str, error: Exception) -> DeliveryFailed:
+        said = mask(str(error))[:300]
+        if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+            return DeliveryFailed(f"{who}: its address cannot be used: {said}", permanent=True)
+        if isinstance(error, httpx2.ConnectError):
             refused = "TOCSIN_EGRESS_ALLOW" in str(error)
-            raise DeliveryFailed(
-                f"{who}: no connection: {mask(str(error))[:300]}", permanent=refused
-            ) from None
-        except httpx2.TimeoutException:
-            raise DeliveryFailed(f"{who}: no answer within {self.config.timeout:g} s") from None
-        except httpx2.HTTPError as error:
-            raise DeliveryFailed(f"{who}: {type(error).__name__}: {mask(str(error))[:300]}") from None
+            return DeliveryFailed(f"{who}: no connection: {said}", permanent=refused)
+        if isinstance(error, httpx2.TimeoutException):
+            return DeliveryFailed(f"{who}: no answer within {self.config.timeout:g} s")
+        return DeliveryFailed(f"{who}: {type(error).__name__}: {said}")
 
 
 def judge(who: str, answer: Answer, said: str = "") -> None:
