@@ -83,7 +83,7 @@ class Tocsin(msgspec.Struct):
 
 
 class Installation(msgspec.Struct):
-    """A store with its secret and clock, before anything runs on it."""
+    """A store with its secret and clock, before anything runs on it. The secret is empty where the key file is missing."""
 
     settings: Settings
     store: Store
@@ -94,10 +94,12 @@ class Installation(msgspec.Struct):
 def open_installation(settings: Settings, *, read_only: bool = False, migrate: bool = False) -> Installation:
     """Opens the data folder and the database. ``read_only``: beside a running server. Raises :class:`TocsinError`.
 
-    What belongs to a demonstration is known by its mark, whatever the settings say.
+    With ``migrate``, for a start, a key is made where neither the folder has one nor the database was begun with one. What
+    belongs to a demonstration is known by its mark, whatever the settings say.
     """
     folder = Path(settings.data)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not read_only:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if read_only and not settings.database_url:
         store: Store = SqliteStore(str(folder), read_only=True)
     else:
@@ -110,7 +112,9 @@ def open_installation(settings: Settings, *, read_only: bool = False, migrate: b
         settings = settings.model_copy(update={"demo": True})
     elif settings.demo:
         clock = ScaledClock(DEMO_FACTOR)
-    return Installation(settings, store, key_file(folder), clock)
+    if migrate and store.read(lambda r: r.meta(KEY_MARK)) is None:
+        make_key(folder)
+    return Installation(settings, store, read_key(folder), clock)
 
 
 def engine_of(installation: Installation, phone: ConsoleChannel) -> Engine:
@@ -273,13 +277,20 @@ def twilio_of(settings: Settings, secret: bytes) -> TwilioConfig:
     )
 
 
-def key_file(folder: Path) -> bytes:
-    """The installation's secret, 32 bytes in a file outside the database that only its owner can read."""
-    path = folder / "tocsin.key"
+def make_key(folder: Path) -> None:
+    """Makes the installation's secret where there is none: 32 bytes in a file outside the database, for its owner's eyes alone."""
+    path = folder / KEY_FILE
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
+
+
+def read_key(folder: Path) -> bytes:
+    """The installation's secret; empty where there is no key file. Raises :class:`Unusable` for one that was cut off."""
+    path = folder / KEY_FILE
+    if not path.exists():
+        return b""
     secret = path.read_bytes()
     if len(secret) < 32:
         raise Unusable(
@@ -289,7 +300,12 @@ def key_file(folder: Path) -> bytes:
     return secret
 
 
+KEY_FILE = "tocsin.key"
 KEY_MARK = "key"
+KEY_BACK = (
+    "put the right file back from the backup; if it is lost, take a new one with tocsin migrate --new-key and make the "
+    "integrations' keys anew"
+)
 
 
 def own_key(store: Store, secret: bytes, folder: str, *, new: bool = False) -> None:
@@ -297,16 +313,25 @@ def own_key(store: Store, secret: bytes, folder: str, *, new: bool = False) -> N
 
     With another key no integration's key would open anything, and links that are out would lead nowhere.
     """
-    mark = hashlib.sha256(b"tocsin key " + secret).hexdigest()[:32].encode()
+    if new or store.read(lambda r: r.meta(KEY_MARK)) is None:
+        store.write(lambda tx: tx.put_meta(KEY_MARK, _mark(secret)))
+    elif fault := key_fault(store, secret, folder):
+        raise Refused(f"{fault}: integration keys, links and feeds would not open; {KEY_BACK}")
+
+
+def key_fault(store: Store, secret: bytes, folder: str) -> str:
+    """What keeps the key file from being this database's; empty where it is, or where the database was begun with none."""
+    path = Path(folder) / KEY_FILE
+    if not secret:
+        return f"there is no {path}"
     known = store.read(lambda r: r.meta(KEY_MARK))
-    if known is None or new:
-        store.write(lambda tx: tx.put_meta(KEY_MARK, mark))
-    elif bytes(known) != mark:
-        raise Refused(
-            f"{Path(folder) / 'tocsin.key'} is not the key that this database was begun with: integration keys, links and feeds "
-            "would not open. Put the right file back from the backup; if it is lost, take this one with tocsin migrate --new-key "
-            "and make the integrations' keys anew"
-        )
+    if known is not None and bytes(known) != _mark(secret):
+        return f"{path} is not the key that this database was begun with"
+    return ""
+
+
+def _mark(secret: bytes) -> bytes:
+    return hashlib.sha256(b"tocsin key " + secret).hexdigest()[:32].encode()
 
 
 def _own_database(store: Store, demo: bool) -> None:

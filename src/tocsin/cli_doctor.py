@@ -14,7 +14,16 @@ import msgspec
 from rich.markup import escape
 from rich.table import Table
 
-from tocsin.app import Installation, addresses_of, egress_of, engine_of, open_installation
+from tocsin.app import (
+    KEY_BACK,
+    KEY_FILE,
+    Installation,
+    addresses_of,
+    egress_of,
+    engine_of,
+    key_fault,
+    open_installation,
+)
 from tocsin.cli_operations import storage
 from tocsin.cli_responder import as_json, write
 from tocsin.engine import doctor as doctors
@@ -62,16 +71,15 @@ def doctor(as_json: bool, **flags: Any) -> None:
 
 
 def key_findings(opened: Installation) -> list[doctors.Finding]:
-    """Whether the key file is for its owner's eyes alone."""
-    path = Path(opened.settings.data) / "tocsin.key"
-    mode = path.stat().st_mode & 0o777
+    """Whether the key file is there, is this database's, and for its owner's eyes alone."""
+    path = Path(opened.settings.data) / KEY_FILE
+    fault = key_fault(opened.store, opened.secret, opened.settings.data)
+    found = [doctors.Finding("fail", "key file", fault, KEY_BACK)] if fault else []
+    mode = path.stat().st_mode & 0o777 if opened.secret else 0
     if mode & 0o077:
-        return [
-            doctors.Finding(
-                "fail", "key file", f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}"
-            )
-        ]
-    return [doctors.Finding("ok", "key file", f"{path} is readable by its owner alone")]
+        said = f"{path} can be read by others (mode {mode:o})"
+        found.append(doctors.Finding("fail", "key file", said, f"chmod 600 {path}"))
+    return found or [doctors.Finding("ok", "key file", f"{path} is readable by its owner alone")]
 
 
 def address_findings(settings: Settings) -> list[doctors.Finding]:

@@ -10,7 +10,17 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from tocsin.app import Installation, engine_of, key_file, open_installation, own_key, sign_in_link
+from tocsin.app import (
+    KEY_FILE,
+    Installation,
+    engine_of,
+    key_fault,
+    make_key,
+    open_installation,
+    own_key,
+    read_key,
+    sign_in_link,
+)
 from tocsin.engine import sealing
 from tocsin.engine.work import find_row
 from tocsin.kernel.clock import to_iso
@@ -78,6 +88,12 @@ def restore(source: str | None, release: bool, **flags: Any) -> None:
             click.echo(
                 "restored; it is held: no timer and no message leaves it until tocsin restore --release"
             )
+            if fault := key_fault(store, read_key(folder), settings.data):
+                click.echo(
+                    f"{fault}: before it starts, copy {KEY_FILE} there from the data folder of the installation that was backed"
+                    " up, or from where you keep it",
+                    err=True,
+                )
         else:
             if store.read(lambda r: r.meta("held")) is None:
                 raise Refused("this database is not held; there is nothing to release")
@@ -105,7 +121,8 @@ def migrate(new_key: bool, **flags: Any) -> None:
     try:
         steps = opened.store.migrate()
         if new_key:
-            own_key(opened.store, opened.secret, opened.settings.data, new=True)
+            make_key(Path(opened.settings.data))
+            own_key(opened.store, read_key(Path(opened.settings.data)), opened.settings.data, new=True)
     finally:
         opened.store.close()
     click.echo("\n".join(steps) if steps else "the schema is of this version already")
@@ -139,9 +156,11 @@ def verify(what: str, key: str, **flags: Any) -> None:
             )
         opened = open_installation(settings, read_only=True)
         try:
-            verdict = opened.store.read(
-                lambda r: sealing.check_stream(r, find_row(r, what), key_file(Path(settings.data)))
-            )
+            if not opened.secret:
+                raise NotFound(
+                    f"there is no {Path(settings.data) / KEY_FILE}, whose key made the seals; put it back from the backup"
+                )
+            verdict = opened.store.read(lambda r: sealing.check_stream(r, find_row(r, what), opened.secret))
         finally:
             opened.store.close()
     if verdict.flaw:

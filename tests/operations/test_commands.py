@@ -12,7 +12,7 @@ from tocsin.cli import cli, main
 from tocsin.engine import commands as c
 from tocsin.engine.doctor import public_url_findings
 from tocsin.identity.principals import person_principal
-from tocsin.kernel.errors import Refused
+from tocsin.kernel.errors import NotFound, Refused
 from tocsin.settings import Settings
 
 OWNER = person_principal("owner", "owner")
@@ -54,6 +54,27 @@ def test_a_key_file_that_others_can_read_is_a_failure(installation):
     assert ("fail", "key file") in findings(installation)[1]
 
 
+def test_a_key_file_that_is_missing_or_anothers_is_a_failure_and_whoever_reads_makes_none(installation):
+    key = installation / "tocsin.key"
+    key.write_bytes(b"x" * 32)
+    assert "not the key that this database was begun with" in findings(installation)[1]["fail", "key file"]
+    key.unlink()
+    code, found = findings(installation)
+    assert code == 1 and found["fail", "key file"] == f"there is no {key}"
+    answer = run("verify", "INC-1", "--data", installation)
+    assert isinstance(answer.exception, NotFound) and str(key) in answer.exception.sentence
+    assert run("policy", "check", "--data", installation).exit_code in (0, 1)
+    assert run("backup", installation / "copy.jsonl.gz", "--data", installation).exit_code == 0
+    assert "/sign-in/" in run("link", "owner", "--data", installation).output
+    assert not key.exists()
+
+
+def test_whoever_reads_makes_no_folder(tmp_path):
+    for command in (["doctor"], ["backup", tmp_path / "copy"], ["policy", "check"]):
+        assert run(*command, "--data", tmp_path / "nowhere").exit_code != 0
+    assert not (tmp_path / "nowhere").exists()
+
+
 @pytest.mark.semantics(16)
 @pytest.mark.parametrize(
     ("url", "level"),
@@ -72,7 +93,11 @@ def test_links_that_no_telephone_can_open_are_a_failure_once_there_is_a_real_cha
 def test_a_backup_comes_back_held_and_pages_again_once_it_is_released(installation, tmp_path):
     copy, back = tmp_path / "copy.jsonl.gz", tmp_path / "back"
     assert run("backup", copy, "--data", installation).exit_code == 0
-    assert "held" in run("restore", copy, "--data", back).output
+    said = run("restore", copy, "--data", back).output
+    assert (
+        "held" in said
+        and f"there is no {back / 'tocsin.key'}: before it starts, copy tocsin.key there" in said
+    )
     assert back.stat().st_mode & 0o077 == 0, "nobody else looks into the folder"
     assert ("fail", "held") in findings(back)[1]
     (back / "tocsin.key").write_bytes((installation / "tocsin.key").read_bytes())
@@ -153,9 +178,14 @@ def test_another_key_than_the_database_was_begun_with_stops_the_start_with_what_
     data = str(tmp_path / "data")
     build(Settings(data=data)).close()
     build(Settings(data=data)).close()
-    (tmp_path / "data" / "tocsin.key").unlink()
+    key = tmp_path / "data" / "tocsin.key"
+    key.write_bytes(b"x" * 32)
     with pytest.raises(Refused, match="not the key that this database was begun with"):
         build(Settings(data=data))
+    key.unlink()
+    with pytest.raises(Refused, match=r"there is no .*tocsin\.key: .* put the right file back"):
+        build(Settings(data=data))
+    assert not key.exists(), "a new one would open nothing"
     answer = CliRunner().invoke(cli, ["migrate", "--data", data, "--new-key"])
     assert answer.exit_code == 0, answer.output
     assert "make the keys of the integrations anew" in answer.output
