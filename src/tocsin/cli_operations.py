@@ -166,11 +166,11 @@ def verify(what: str, key: str, **flags: Any) -> None:
     if verdict.flaw:
         raise click.ClickException(f"does not fit: {verdict.flaw}")
     sealed = (
-        f"; sealed {verdict.seals} times, last at {to_iso(verdict.sealed_at)}"
+        f"sealed up to fact {verdict.sealed_to} of {verdict.facts}, last at {to_iso(verdict.sealed_at)}"
         if verdict.seals
-        else "; no seal"
+        else "not sealed yet"
     )
-    click.echo(f"{verdict.facts} facts, unbroken from the first to {to_iso(verdict.until)}{sealed}")
+    click.echo(f"{verdict.facts} facts, unbroken from the first to {to_iso(verdict.until)}; {sealed}")
 
 
 @click.command()

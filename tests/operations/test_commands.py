@@ -121,7 +121,8 @@ def test_an_incident_and_its_export_are_whole_until_somebody_touches_them(instal
     tocsin.close()
     whole = tmp_path / "whole.jsonl"
     whole.write_bytes(export)
-    assert "sealed" in run("verify", whole).output
+    facts = len(export.splitlines()) - 2
+    assert f"sealed up to fact {facts} of {facts}, last at" in run("verify", whole).output
     lines = export.splitlines(keepends=True)
     for name, bad, said in (
         ("changed", export.replace(b"payments down", b"payments fine", 1), "body"),
@@ -136,6 +137,17 @@ def test_an_incident_and_its_export_are_whole_until_somebody_touches_them(instal
     other = tmp_path / "other.jsonl"
     other.write_bytes(export)
     assert run("verify", other, "--key", "00" * 32).exit_code == 1, "a seal by another key does not count"
+
+
+def test_seals_older_than_the_incident_do_not_count_for_it(installation):
+    tocsin = build(Settings(data=str(installation)))
+    tocsin.engine.execute(OWNER, c.Declare("exports are slow", severity="P3"))
+    tocsin.close()
+    sealed = run("verify", "INC-1", "--data", installation).output
+    facts = sealed.partition(" ")[0]
+    assert f"sealed up to fact {facts} of {facts}, last at" in sealed, sealed
+    later = run("verify", "INC-2", "--data", installation).output
+    assert later.endswith("; not sealed yet\n"), later
 
 
 def test_a_second_process_on_one_data_folder_is_told_who_has_it(installation):

@@ -93,13 +93,18 @@ def export(reader: Reader, row: StreamRow, secret: bytes, now: Instant) -> bytes
 
 
 class Verdict(msgspec.Struct):
-    """``flaw``: the first thing that does not fit, or empty. ``facts``: how many fit. ``sealed_at``: 0 without a seal."""
+    """``flaw``: the first thing that does not fit, or empty. ``facts``: how many fit.
+
+    ``seals``: those that name the stream; the last of them, of ``sealed_at``, covers its facts up to ``sealed_to``. All 0
+    without one.
+    """
 
     facts: int
     flaw: str = ""
     until: Instant = 0
     seals: int = 0
     sealed_at: Instant = 0
+    sealed_to: int = 0
     key: str = ""
 
 
@@ -146,8 +151,10 @@ def check_export(data: bytes, what: str, trusted_key: str = "") -> Verdict:
 def _check_seals(
     verdict: Verdict, seals: Iterable[Seal], name: str, facts: list[Fact], trusted_key: str
 ) -> None:
+    """Every signature has to hold; a seal that does not name the stream, older than it as a rule, says nothing more of it."""
     for one in seals:
         fault = check_seal(one, trusted_key or None)
+        version = 0
         if fault is None and name in one.heads:
             version, digest = one.heads[name]
             if version > len(facts):
@@ -157,7 +164,9 @@ def _check_seals(
         if fault is not None:
             verdict.flaw = fault
             return
-        verdict.seals, verdict.sealed_at, verdict.key = verdict.seals + 1, one.at, one.public_key
+        if name in one.heads:
+            verdict.seals, verdict.sealed_at, verdict.key = verdict.seals + 1, one.at, one.public_key
+            verdict.sealed_to = version
 
 
 def check_stream(reader: Reader, row: StreamRow, secret: bytes) -> Verdict:
