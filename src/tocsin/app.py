@@ -44,7 +44,7 @@ from tocsin.providers.twilio import SmsChannel, TwilioConfig, TwilioReplies, Voi
 from tocsin.providers.webhook import WebhookChannel
 from tocsin.settings import Settings
 from tocsin.store import open_store
-from tocsin.store.sqlite import SqliteStore
+from tocsin.store.sqlite import SqliteStore, make_folder
 
 log = structlog.get_logger("tocsin")
 
@@ -99,7 +99,7 @@ def open_installation(settings: Settings, *, read_only: bool = False, migrate: b
     """
     folder = Path(settings.data)
     if not read_only:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
     if read_only and not settings.database_url:
         store: Store = SqliteStore(str(folder), read_only=True)
     else:

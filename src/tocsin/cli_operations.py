@@ -29,7 +29,7 @@ from tocsin.link_requests import ask
 from tocsin.providers.console import ConsoleChannel
 from tocsin.settings import Settings, load_settings
 from tocsin.store import open_store
-from tocsin.store.sqlite import database_file
+from tocsin.store.sqlite import database_file, make_folder
 
 
 def storage(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,7 +80,7 @@ def restore(source: str | None, release: bool, **flags: Any) -> None:
         raise click.UsageError("give a backup to restore, or --release to let a restored copy page people")
     settings = _settings(flags)
     folder = Path(settings.data)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     store = open_store(settings.database_url or str(folder))
     try:
         if source:

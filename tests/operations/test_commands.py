@@ -1,18 +1,22 @@
 """Running Tocsin by its commands: the doctor, a copy and its return, the tamper check, a second process."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import tocsin as tocsin_package
 from tocsin.app import build
 from tocsin.cli import cli, main
 from tocsin.engine import commands as c
 from tocsin.engine.doctor import public_url_findings
 from tocsin.identity.principals import person_principal
-from tocsin.kernel.errors import NotFound, Refused
+from tocsin.kernel.errors import NotFound, Refused, Unusable
 from tocsin.settings import Settings
 
 OWNER = person_principal("owner", "owner")
@@ -202,3 +206,28 @@ def test_another_key_than_the_database_was_begun_with_stops_the_start_with_what_
     assert answer.exit_code == 0, answer.output
     assert "make the keys of the integrations anew" in answer.output
     build(Settings(data=data)).close()
+
+
+@pytest.mark.parametrize("below", ["file", "file/data"])
+def test_a_data_folder_that_cannot_be_made_is_one_sentence(tmp_path, below):
+    (tmp_path / "file").write_text("")
+    for command in (["serve", "--port", "0"], ["migrate"]):
+        answer = run(*command, "--data", tmp_path / below)
+        assert isinstance(answer.exception, Unusable), answer.exception
+        assert "cannot be made a data folder" in answer.exception.sentence
+
+
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_postgresql_without_its_driver_names_the_extra(tmp_path, command):
+    program = (
+        "import sys; sys.modules['psycopg'] = sys.modules['psycopg_pool'] = None\n"
+        "from tocsin.cli import main\n"
+        f"sys.argv = ['tocsin', {command!r}, '--data', {str(tmp_path / 'd')!r}, '--database-url', 'postgresql://db/tocsin']\n"
+        "main()"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(tocsin_package.__file__).parent.parent), "TOCSIN_PORT": "0"},
+    )  # fmt: skip
+    assert answer.returncode == 2, answer.stderr
+    assert answer.stderr == "tocsin: PostgreSQL's driver is not installed; pip install 'tocsin[postgres]'\n"

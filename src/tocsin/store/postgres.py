@@ -234,7 +234,7 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         if psycopg is None:
             raise Unusable(
-                "PostgreSQL needs the extra: install it with pip install 'tocsin[postgres]'.", "database_url"
+                "PostgreSQL's driver is not installed; pip install 'tocsin[postgres]'", "database_url"
             )
         self.place = mask(url)
         self._conninfo = conninfo(url, self.place)

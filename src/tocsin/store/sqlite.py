@@ -260,7 +260,7 @@ class SqliteStore:
         self.read_only = read_only
         self._lock: int | None = None
         if not read_only:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self.path.parent)
             self._lock = lock_file(self.path)
         elif not self.path.exists():
             raise Unusable(f"there is no database at {self.path}. Check the data folder.", str(self.path))
@@ -614,12 +614,30 @@ def database_file(where: str | Path) -> Path:
     return path
 
 
+def make_folder(folder: Path) -> None:
+    """Makes the data folder, for its owner's eyes alone, where it is not there; raises :class:`Unusable` where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Unusable(
+            f"{folder} cannot be made a data folder ({error.strerror}); choose another with --data or TOCSIN_DATA",
+            "data",
+        ) from None
+
+
 def lock_file(path: Path) -> int:
-    """Takes the lock that one process has for as long as it lives; raises :class:`Refused` with the holder's number."""
+    """Takes the lock that one process has for as long as it lives; raises :class:`Refused` with the holder's number, and
+    :class:`Unusable` where nothing can be written beside ``path``."""
     import fcntl  # there is none on Windows, where the rest of this module can at least be read
 
     name = path.with_name(path.name + ".lock")
-    handle = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Unusable(
+            f"{name} cannot be written ({error.strerror}): the data folder has to belong to who runs Tocsin",
+            "data",
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
-
-import psycopg
+from typing import TYPE_CHECKING, Any
 
 from tocsin.kernel.errors import Busy
 from tocsin.store.listeners import Listeners
+
+try:
+    import psycopg
+except ImportError:
+    if not TYPE_CHECKING:
+        psycopg = None  # the extra is not installed: PostgresStore says so
 
 CHANNEL = "tocsin"
 GATHER_SECONDS = 0.005
