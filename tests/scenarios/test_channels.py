@@ -6,17 +6,19 @@ import re
 import msgspec
 import pytest
 from broken import written_by_a_newer_version
+from structlog.testing import capture_logs
 from test_what_happens_to_people import World
 from wire_twilio import form_of
 
 from tocsin.catalogue.people import Contact
-from tocsin.engine import changes, replies
+from tocsin.engine import changes, doctor, replies
 from tocsin.engine import commands as c
 from tocsin.engine.administration import administer
-from tocsin.engine.watching import LATE
+from tocsin.engine.watching import LATE, Alive
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import MINUTE, SECOND
+from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import DeliveryFailed, Unauthenticated
 from tocsin.kernel.ports import Reply
 from tocsin.providers.console import ConsoleChannel
@@ -291,3 +293,39 @@ def test_a_pager_behind_tocsin_follows_what_becomes_of_its_alert(world):
     world.do(world.person, c.Move("INC-1", "reopen", "it is back"))
     world.run(2 * SECOND)
     assert seen()[-1] == ("trigger", incident)
+
+
+def alive(world):
+    """A server gives a sign of life."""
+    now = world.clock.now()
+    row = Alive("here:1", "serve", now, now, 0)
+    world.store.write(lambda tx: tx.put_meta(f"alive/{row.process}", encode(row)))
+
+
+def test_the_doctor_names_the_channel_that_takes_nothing_and_the_log_says_so_once_a_minute(world):
+    down = DeliveryFailed("twilio: no connection: 10.0.0.8 with token=abcdefghijklmnop")
+    for channel in (world.sms, world.voice):
+        channel.fail_next.extend([down] * 100)
+    world.alert()
+    with capture_logs() as said:
+        world.run(3 * MINUTE)
+    alive(world)
+    warned = [one for one in said if one["event"] == "a delivery failed" and one["channel"] == "sms"]
+    assert 2 <= len(warned) <= 4, "each try has its own end; the log says it once in a while"
+    assert warned[0]["tried_again"] and "no connection" in warned[0]["why"]
+    found = {one.about: one for one in doctor.examine(world.engine)}
+    assert found["deliveries"].level == "fail"
+    assert found["deliveries"].found.startswith(
+        ("sms: 1 message waits since", "voice: 1 message waits since")
+    )
+    assert "the last error: twilio: no connection" in found["deliveries"].found
+    assert "abcdefghijklmnop" not in found["deliveries"].found
+    assert "serve" not in found["lateness"].todo and "sms" in found["lateness"].todo
+
+
+def test_the_doctor_asks_whether_anything_runs_only_where_nothing_does(world):
+    world.alert()
+    world.clock.advance(10 * MINUTE)
+    assert "running?" in {one.about: one for one in doctor.examine(world.engine)}["lateness"].todo
+    alive(world)
+    assert "it runs" in {one.about: one for one in doctor.examine(world.engine)}["lateness"].todo

@@ -20,7 +20,7 @@ from rows import (
 from tocsin.kernel.clock import DAY, HOUR, MINUTE
 from tocsin.kernel.errors import Conflict
 from tocsin.kernel.facts import Stream
-from tocsin.kernel.ports import Ended
+from tocsin.kernel.ports import Ended, Stuck
 
 LATER = NOW + MINUTE
 
@@ -269,6 +269,30 @@ class OutboxContract:
         assert store.read(lambda tx: tx.outbox_row("o1")).attempts == 1
         held = store.read(lambda tx: tx.outbox_row("held"))
         assert (held.attempts, held.not_before) == (0, LATER), "to be held back is no failure and not late"
+
+    def test_what_channels_do_not_take_is_counted_by_channel_with_the_last_error(self, store):
+        assert store.read(lambda tx: tx.stuck()) == []
+        effects = [
+            an_effect("first"),
+            an_effect("second", not_before=NOW + 2),
+            an_effect("untried", not_before=LATER),
+        ]
+        store.write(lambda tx: tx.put_outbox([*effects, an_effect("lost"), an_effect("left")]))
+        store.write(lambda tx: tx.lease_outbox(NOW + 9, LATER, "t", 9))
+
+        def ends(tx):
+            tx.retry_outbox("second", "t", LATER, "timed out")
+            tx.retry_outbox("first", "t", LATER + 1, "refused")
+            tx.complete_outbox("lost", "t", "failed", NOW + 9, "no such number")
+
+        store.write(ends)
+        channel = effects[0].channel
+        waits = Stuck(channel, False, 2, NOW, "refused")
+        assert store.read(lambda tx: tx.stuck()) == [waits, Stuck(channel, True, 1, NOW, "no such number")]
+        store.write(lambda tx: tx.complete_outbox("left", "t", "done", NOW + 9))
+        assert store.read(lambda tx: tx.stuck()) == [waits], (
+            "the page of the one that was lost reached somebody"
+        )
 
     @pytest.mark.semantics(20)
     def test_what_failed_for_good_for_everybody_counts_until_somebody_is_reached_or_nobody_waits(self, store):

@@ -11,7 +11,8 @@ from tocsin.engine.engine import Engine, oldest_late
 from tocsin.incidents.directory import Directory
 from tocsin.kernel.clock import DAY, MINUTE, Instant, humanize, to_iso
 from tocsin.kernel.codec import decode
-from tocsin.kernel.ports import Reader
+from tocsin.kernel.ports import Reader, Stuck
+from tocsin.kernel.redact import mask
 
 AHEAD = 14 * DAY
 """how far ahead gaps in schedules are looked for"""
@@ -27,7 +28,7 @@ LOOPBACK = (
 QUIET_CHANNELS = ("console",)
 ORDER = (
     "database", "held", "key file", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "waking",
-    "lateness", "set aside", "processes", "clock", "gap", "seal",
+    "deliveries", "lateness", "set aside", "processes", "clock", "gap", "seal",
 )  # fmt: skip
 """in which order things are mended: on a fresh installation, the order in which it is set up"""
 LOOKED_THROUGH = 1000
@@ -183,20 +184,25 @@ def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Findin
 
 
 def _what_leaves(reader: Reader, now: Instant) -> list[Finding]:
-    """Lateness, and whether this is a restored copy that lets nothing go."""
-    found: list[Finding] = []
+    """Lateness, what channels do not take, and whether this is a restored copy that lets nothing go."""
+    stuck = reader.stuck()
+    found = [_stuck(one, now) for one in stuck]
     timer, page = oldest_late(reader, now)
+    running = any(
+        row.kind != "web" and not row.stopped and now - row.at <= watching.STALE
+        for row in watching.processes(reader)
+    )
     for late, what in ((timer, "timer"), (page, "message")):
         if late is not None and now - late > LATE:
+            todo = "is tocsin serve or tocsin worker running?"
+            if running:
+                todo = "it runs, and is behind: see its log"
+            if what == "message" and stuck:
+                todo = f"mend what keeps messages of {', '.join(dict.fromkeys(one.channel for one in stuck))} here"
             found.append(
-                Finding(
-                    "fail",
-                    "lateness",
-                    f"the oldest {what} is {humanize(now - late)} late",
-                    "is tocsin serve or tocsin worker running?",
-                )
+                Finding("fail", "lateness", f"the oldest {what} is {humanize(now - late)} late", todo)
             )
-    if not found:
+    if not any(one.about == "lateness" for one in found):
         found.append(Finding("ok", "lateness", "nothing is late"))
     if reader.meta("held") is not None:
         found.append(
@@ -208,6 +214,24 @@ def _what_leaves(reader: Reader, now: Instant) -> list[Finding]:
             )
         )
     return found
+
+
+def _stuck(stuck: Stuck, now: Instant) -> Finding:
+    """What a channel does not take, in words."""
+    several = stuck.messages != 1
+    does = (
+        f"page{'s' if several else ''} reached nobody"
+        if stuck.lost
+        else f"message{'s wait' if several else ' waits'}"
+    )
+    said = f"{stuck.channel}: {stuck.messages} {does} since {to_iso(stuck.since)}; the last error: {mask(stuck.error)[:300]}"
+    todo = f"see that {stuck.channel} can be reached and takes what it is given; " + (
+        "these are not tried again: look at their incidents"
+        if stuck.lost
+        else "they are tried again by themselves"
+    )
+    late = stuck.lost or now - stuck.since > LATE
+    return Finding("fail" if late else "warn", "deliveries", said, todo)
 
 
 def _who_was_there(reader: Reader, now: Instant) -> list[Finding]:

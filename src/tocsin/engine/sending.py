@@ -47,6 +47,8 @@ NOTICES_TOGETHER = MINUTE
 TEST_TRIED = MINUTE
 """a test is tried for so long: whoever asked for it looks on, and no page is late because an address was mistyped"""
 MANY = 1_000_000
+WARN_EVERY = MINUTE
+"""at most one line in the log for each channel that does not take its messages"""
 FEW = 20
 """messages that a transaction takes along at once; what is more waits for the loop"""
 PAGED = b"!"
@@ -167,6 +169,8 @@ class Sending:
         """what became of messages, which may wait for the writer still"""
         self._unlooked = False
         """whether something was written that may fall due, and whoever waits for that was not woken"""
+        self._warned: dict[str, Instant] = {}
+        """channel → when the log last said that it did not take a message"""
 
     def step(self, limit: int) -> int:
         """Sends what is due, and answers how many rows were looked at."""
@@ -341,6 +345,7 @@ class Sending:
     def _failed(self, parcel: delivery.Parcel, lease: str, leased_at: Instant, error: DeliveryFailed) -> None:
         """Each row is tried again for as long as its own age allows, together with the others."""
         engine, row = self.engine, parcel.row
+        self._warn(row.channel, error)
         if row.effect == "page":
             engine.store.write(lambda tx: self._not_paged(tx, row, leased_at))
         again: list[tuple[OutboxRow, Instant]] = []
@@ -360,6 +365,18 @@ class Sending:
             )
         if ended:
             self._settle(ended)
+
+    def _warn(self, channel: str, error: DeliveryFailed) -> None:
+        """Says in the log that a channel does not take its messages, once in a while: each message has its own end."""
+        now, last = self.engine.clock.now(), self._warned.get(channel)
+        if last is None or now - last >= WARN_EVERY:
+            self._warned[channel] = now
+            log.warning(
+                "a delivery failed",
+                channel=channel,
+                why=error.sentence[:500],
+                tried_again=not error.permanent,
+            )
 
     def _wait(self, row: OutboxRow, error: DeliveryFailed) -> Instant | None:
         engine = self.engine

@@ -119,6 +119,19 @@ class Ended(NamedTuple):
     error: str = ""
 
 
+class Stuck(NamedTuple):
+    """Messages of a channel that it was given and did not take, ``since`` the first of them was due; ``error`` is the last one's.
+
+    ``lost``: pages that failed for good and reached nobody; else they are tried again.
+    """
+
+    channel: str
+    lost: bool
+    messages: int
+    since: Instant
+    error: str
+
+
 class TimerRow(msgspec.Struct):
     """The earliest thing that falls due for ``(kind, key)``: one row each, leased while it is worked on."""
 
@@ -292,6 +305,9 @@ class Reader(Protocol):
         ...
 
     def oldest_unreached(self, effect: str) -> Instant | None: ...
+    def stuck(self) -> list[Stuck]:
+        """What channels did not take, of each channel those that are tried again before those that failed for good."""
+        ...
 
     # records and documents
     def record(self, kind: str, id: str) -> RecordRow | None: ...

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tocsin.kernel.clock import Instant
-from tocsin.kernel.ports import Ended, OutboxRow, TimerRow
+from tocsin.kernel.ports import Ended, OutboxRow, Stuck, TimerRow
 from tocsin.store.sql import Row, Session, Statement, check_key, one_of, sql, upsert
 
 NOT_HELD = "NOT EXISTS (SELECT 1 FROM meta WHERE name = 'held')"
@@ -65,10 +65,25 @@ _OUTBOX_ROW = sql(f"{_SELECT} WHERE id = :id")
 _SINCE = "CASE WHEN attempts > 0 AND due_at > 0 THEN due_at ELSE not_before END"
 _UNDELIVERED = sql(f"SELECT min({_SINCE}) FROM outbox WHERE {_PENDING} AND {_SINCE} <= :now")
 _FAILED = "state = 'failed' AND due_at > 0"
-_UNREACHED = sql(
-    f"SELECT min(due_at) FROM outbox WHERE {_FAILED} AND effect = :effect AND NOT EXISTS (SELECT 1 FROM outbox AS other"
+_NOBODY_REACHED = (
+    f"{_FAILED} AND effect = :effect AND NOT EXISTS (SELECT 1 FROM outbox AS other"
     " WHERE other.scope = outbox.scope AND other.tag = outbox.tag AND other.effect = outbox.effect AND other.state = 'done')"
 )
+_UNREACHED = sql(f"SELECT min(due_at) FROM outbox WHERE {_NOBODY_REACHED}")
+_TRIED = f"{_PENDING} AND attempts > 0"
+
+
+def _stuck(condition: str, since: str, latest: str) -> Statement:
+    """By channel: how many there are, since when, and what the one that was tried last failed with."""
+    return sql(
+        f"SELECT channel, count(*), min(since), min(CASE WHEN place = 1 THEN last_error END) FROM (SELECT channel, last_error,"
+        f" {since} AS since, row_number() OVER (PARTITION BY channel ORDER BY {latest} DESC, id DESC) AS place"
+        f" FROM outbox WHERE {condition}) AS tried GROUP BY channel ORDER BY channel"
+    )
+
+
+_STUCK = _stuck(_TRIED, _SINCE, "not_before")
+_LOST = _stuck(_NOBODY_REACHED, "due_at", "finished_at")
 _PUT = sql(
     f"INSERT INTO outbox ({', '.join(_COLUMNS)}, due_at)"
     f" VALUES ({', '.join(':' + name for name in _COLUMNS)}, :not_before)"
@@ -211,6 +226,11 @@ class TimerReading:
     def oldest_unreached(self, effect: str) -> Instant | None:
         """When the oldest row was due that failed for good where none of its scope and tag went through."""
         return _only(self.session.row(_UNREACHED, {"effect": effect}))
+
+    def stuck(self) -> list[Stuck]:
+        found = [(row, False) for row in self.session.rows(_STUCK)]
+        found += [(row, True) for row in self.session.rows(_LOST, {"effect": "page"})]
+        return sorted(Stuck(row[0], lost, int(row[1]), int(row[2]), row[3] or "") for row, lost in found)
 
 
 class TimerWriting(TimerReading):
