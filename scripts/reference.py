@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tocsin.cli import cli
-from tocsin.settings import SECRETS, Settings
+from tocsin.settings import OF_THE_CLIENT, SECRETS, Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
 
@@ -21,6 +21,12 @@ def settings() -> list[str]:
         default = f"`{field.default}`" if field.default not in ("", None) else ""
         lines.append(f"| `{name}` | {variable} | {default} | {field.description} |")
     return lines
+
+
+def of_the_client() -> list[str]:
+    """A row for each variable of the commands that ask a server."""
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in OF_THE_CLIENT.items()]
+    return ["| variable | meaning |", "|---|---|", *rows]
 
 
 def commands(group: click.Group, path: str) -> list[str]:
@@ -52,7 +58,9 @@ def page() -> str:
         [
             "# Reference", "", "Made by `python scripts/reference.py` from the definitions in the code.", "", "## Settings", "",
             "A flag beats a variable, a variable beats `tocsin.toml` in the working directory. A secret can come from a file; both set stops the",
-            "start with a sentence.", "", *settings(), "", "## Commands", "", *commands(cli, "tocsin"),
+            "start with a sentence.", "", *settings(), "", "## Commands", "",
+            "Those that ask a running server, such as `tocsin list` and `tocsin policy apply`, read two variables of their own:", "",
+            *of_the_client(), "", *commands(cli, "tocsin"),
         ]
     ).rstrip() + "\n"  # fmt: skip
 

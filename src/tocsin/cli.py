@@ -65,7 +65,9 @@ class Commands(click.Group):
             raise click.UsageError(f"There is no command {args[0]!r}: try tocsin {meant}", ctx) from error
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=responder.ENVIRONMENT
+)
 @click.version_option(__version__, prog_name="tocsin")
 def cli() -> None:
     """Tocsin: alerts come in, the right person is paged, the incident is run and resolved.
@@ -256,6 +258,9 @@ def greet(tocsin: Tocsin) -> None:
     elif "sign_in" in notes:
         click.echo(f"\nFirst sign-in (once, within the hour): {notes['sign_in']}")
         click.echo(f"API token: {notes['token']}\nEvents v2 routing key: {notes['integration_key']}")
+        click.echo(
+            f"\nFor tocsin list, tocsin ack and the others:\n  export TOCSIN_URL={url}\n  export TOCSIN_TOKEN={notes['token']}"
+        )
     if tocsin.settings.demo or "integration_key" in notes:
         click.echo("\nSend an alert:\n  " + alert_command(url, notes.get("integration_key", DEMO_KEY)))
     sys.stdout.flush()
@@ -284,6 +289,8 @@ def tell_story(tocsin: Tocsin, stop: threading.Event) -> None:
         click.echo(f"story: {event['payload']['summary']} → {answer.status_code}")
 
 
+for command in (*responder.COMMANDS, *govern.COMMANDS):
+    command.epilog = responder.ENVIRONMENT
 for command in (*responder.COMMANDS, *operations.COMMANDS, *govern.COMMANDS, doctor, drill, policy):
     cli.add_command(command)
 

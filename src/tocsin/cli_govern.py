@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from tocsin.cli_policy import policy, read_text
-from tocsin.cli_responder import Server, add, as_json, pairs, show, when
+from tocsin.cli_responder import ENVIRONMENT, Server, add, as_json, pairs, show, when
 from tocsin.kernel.clock import DAY, SystemClock, to_iso
 
 MOST_SHOWN = 20
@@ -160,7 +160,7 @@ def score(incident: str, as_json: bool) -> None:
     show(found, as_json, table)
 
 
-@policy.command("apply")
+@policy.command("apply", epilog=ENVIRONMENT)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--adopt", is_flag=True, help="Move open incidents to it too; each duty's change is shown first."
@@ -210,7 +210,7 @@ def _show(head: str, sentences: list[str]) -> None:
             click.echo(f"  and {len(sentences) - MOST_SHOWN} more")
 
 
-@policy.command("review")
+@policy.command("review", epilog=ENVIRONMENT)
 @click.argument("note")
 @as_json
 def policy_review(note: str, as_json: bool) -> None:

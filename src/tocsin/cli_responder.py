@@ -16,27 +16,42 @@ from rich.markup import escape
 from rich.table import Table
 
 from tocsin.kernel.redact import mask
+from tocsin.settings import OF_THE_CLIENT, load_settings
 
 TIMEOUT = 30
 PIPED_WIDTH = 2000
 """columns where no terminal says how many it has"""
 
 
+ENVIRONMENT = "\n\n".join(
+    ["Environment:", *(f"{name}: {meaning.replace('`', '').replace('*', '')}." for name, meaning in OF_THE_CLIENT.items())]
+)  # fmt: skip
+"""the end of the help of each command that asks a server"""
+
+
 class Server:
-    """The server the responder's verbs talk to: ``TOCSIN_URL`` and ``TOCSIN_TOKEN``."""
+    """The server the responder's verbs talk to: ``TOCSIN_URL`` and ``TOCSIN_TOKEN``.
+
+    Without the first the one that the settings name, as beside a service and its variables; raises :class:`Unusable` where
+    these cannot be read. Every error names the address that was asked.
+    """
 
     def __init__(self) -> None:
-        self.url = os.environ.get("TOCSIN_URL", "http://127.0.0.1:8080").rstrip("/")
+        self.url = (os.environ.get("TOCSIN_URL") or load_settings({}, os.environ).url).rstrip("/")
         self.token = os.environ.get("TOCSIN_TOKEN", "")
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON; ends the command with the server's sentence when it refuses."""
-        return json.loads(self.text(method, path, body))
+        text = self.text(method, path, body)
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise self._fault("what answers there is not Tocsin; set TOCSIN_URL to its address") from None
 
     def text(self, method: str, path: str, body: Any = None) -> str:
         """The answer as it came; ends the command with the server's sentence when it refuses."""
         if not self.token:
-            raise click.ClickException("set TOCSIN_TOKEN to an API token (and TOCSIN_URL to the server)")
+            raise self._fault("set TOCSIN_TOKEN to an API token of this server, or TOCSIN_URL to another")
         try:
             answer = httpx2.request(
                 method,
@@ -46,10 +61,13 @@ class Server:
                 timeout=TIMEOUT,
             )
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise click.ClickException(f"{self.url} does not answer: {mask(str(error))}") from None
+            raise self._fault(f"it does not answer: {error}; set TOCSIN_URL where it is another") from None
         if answer.status_code >= 400:
-            raise click.ClickException(_refusal(answer))
+            raise self._fault(_refusal(answer))
         return answer.text
+
+    def _fault(self, sentence: str) -> click.ClickException:
+        return click.ClickException(mask(f"{self.url}: {sentence}"))
 
 
 def _refusal(answer: httpx2.Response) -> str:

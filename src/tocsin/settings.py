@@ -20,6 +20,12 @@ SECRETS = (
     "database_url", "smtp_password", "ntfy_token", "webhook_secret", "slack_token", "twilio_token", "egress_proxy",
 )  # fmt: skip
 
+OF_THE_CLIENT = {
+    "TOCSIN_URL": "address of the server that is asked; without it the `public_url` of the settings, else their `host` and `port`",
+    "TOCSIN_TOKEN": "API token to ask with: the first start prints one, and *Account* makes more",
+}
+"""variables of the commands that ask a server, beside the settings → what each means"""
+
 
 def _web_address(text: str) -> str:
     """``text``, where it can be asked over HTTP or is empty. It is not said back: some of these are secrets."""

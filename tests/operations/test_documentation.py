@@ -13,14 +13,12 @@ import pytest
 import tocsin
 from tocsin.cli import cli
 from tocsin.drill.library import names
-from tocsin.settings import SECRETS, Settings
+from tocsin.settings import OF_THE_CLIENT, SECRETS, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 PACKAGE = ROOT / "src" / "tocsin"
 EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-OF_THE_CLIENT = {"TOCSIN_URL", "TOCSIN_TOKEN"}
-"""variables that the responder's verbs read, beside the settings"""
 
 
 def code_of(page):
@@ -50,7 +48,7 @@ def test_links_lead_somewhere(page):
 
 @EACH
 def test_variables_are_settings(page):
-    known = {f"TOCSIN_{name.upper()}" for name in Settings.model_fields} | OF_THE_CLIENT
+    known = {f"TOCSIN_{name.upper()}" for name in Settings.model_fields} | set(OF_THE_CLIENT)
     known |= {f"TOCSIN_{name.upper()}_FILE" for name in SECRETS}
     named = set(re.findall(r"\bTOCSIN_[A-Z]+(?:_[A-Z]+)*", page.read_text("utf-8")))
     assert named - known == set()

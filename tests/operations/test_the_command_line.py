@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from running_site import running
 from tocsin import link_requests
 from tocsin.app import DEMO_OWNER, DEMO_PASSWORD, build, engine_of, keep_link, open_installation
-from tocsin.cli import ALSO_CALLED, alert_command, cli, listening
+from tocsin.cli import ALSO_CALLED, alert_command, cli, greet, listening
 from tocsin.drill.library import sendings
 from tocsin.engine import doctor, overview
 from tocsin.engine.admin_people import DEMONSTRATED
@@ -84,6 +84,45 @@ def test_nothing_is_cut_when_it_is_piped_and_nothing_is_read_as_markup(verb):
     verb("declare", f"[bold]see[/] {long}", "--severity", "P3")
     shown = verb("list")
     assert f"[bold]see[/] {long}" in shown
+
+
+def test_without_an_address_of_its_own_the_server_of_the_settings_is_asked(site, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    token = {"TOCSIN_TOKEN": site.token}
+    for settings in ({"TOCSIN_PUBLIC_URL": site.url + "/"}, {"TOCSIN_PORT": site.url.rpartition(":")[2]}):
+        assert run("list", env={**token, **settings}).output == "No incident is open.\n"
+    (tmp_path / "tocsin.toml").write_text(f'public_url = "{site.url}"\n')
+    assert run("list", env=token).output == "No incident is open.\n"
+    assert (
+        "127.0.0.1:1: it does not answer"
+        in run("list", env={**token, "TOCSIN_URL": "http://127.0.0.1:1"}).output
+    )
+
+
+def test_every_error_names_the_address_that_was_asked(site):
+    token = {"TOCSIN_TOKEN": site.token}
+    for arguments, environment in (
+        (["list"], {"TOCSIN_URL": site.url}),
+        (["list"], {"TOCSIN_URL": site.url, "TOCSIN_TOKEN": "toc_unknown"}),
+        (["ack", "INC-99"], {"TOCSIN_URL": site.url, **token}),
+        (["list"], {"TOCSIN_URL": f"{site.url}/sign-in?", **token}),
+    ):
+        answer = run(*arguments, env=environment)
+        assert answer.exit_code == 1 and f"Error: {site.url}" in answer.output, answer.output
+
+
+def test_the_help_and_the_first_start_say_how_a_server_is_asked(tmp_path, capsys):
+    for arguments in ([], ["ack"], ["figures"], ["policy", "apply"]):
+        said = run(*arguments, "--help").output
+        assert "TOCSIN_URL: address of the server" in said and "TOCSIN_TOKEN: API token" in said
+    tocsin = build(Settings(data=str(tmp_path), public_url="https://tocsin.example.com"))
+    try:
+        greet(tocsin)
+    finally:
+        tocsin.close()
+    said = capsys.readouterr().out
+    assert "  export TOCSIN_URL=https://tocsin.example.com\n" in said
+    assert f"  export TOCSIN_TOKEN={tocsin.notes['token']}\n" in said
 
 
 # the policy
