@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import httpx2
+import structlog
 import uvicorn
 
 from tocsin import __version__
@@ -34,9 +35,11 @@ from tocsin.kernel.clock import SECOND
 from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
 from tocsin.kernel.logs import configure_log
 from tocsin.kernel.redact import mask
-from tocsin.settings import Settings, load_settings
+from tocsin.settings import Settings, load_settings, unknown_variables
 from tocsin.web.protocol import MAX_CONNECTIONS, BoundedProtocol
 from tocsin.web.server import build_app
+
+log = structlog.get_logger("tocsin")
 
 TIMEOUT = 30
 LABEL = f"Demonstration: nothing here is real, and its clock runs {DEMO_FACTOR} times as fast as yours."
@@ -162,6 +165,8 @@ def settle_memory() -> None:
 
 def run(settings: Settings, kind: str) -> None:
     """Runs one process until it is told to stop."""
+    for said in unknown_variables(os.environ):
+        log.warning(said)
     listener = None
     if kind != "worker":
         listener = listening(settings.host, settings.port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ from tocsin.cli_responder import as_json, write
 from tocsin.engine import doctor as doctors
 from tocsin.kernel.errors import DeliveryFailed
 from tocsin.providers.console import ConsoleChannel
-from tocsin.settings import Settings, load_settings
+from tocsin.settings import Settings, load_settings, unknown_variables
 
 
 @click.command()
@@ -47,6 +48,7 @@ def doctor(as_json: bool, **flags: Any) -> None:
     try:
         findings = [
             *key_findings(opened),
+            *variable_findings(os.environ),
             *address_findings(opened.settings),
             *doctors.examine(engine_of(opened, ConsoleChannel())),
         ]
@@ -80,6 +82,12 @@ def key_findings(opened: Installation) -> list[doctors.Finding]:
         said = f"{path} can be read by others (mode {mode:o})"
         found.append(doctors.Finding("fail", "key file", said, f"chmod 600 {path}"))
     return found or [doctors.Finding("ok", "key file", f"{path} is readable by its owner alone")]
+
+
+def variable_findings(environment: Mapping[str, str]) -> list[doctors.Finding]:
+    """Variables that begin like one of Tocsin's and are none."""
+    todo = "mend the name of the variable, or take it out"
+    return [doctors.Finding("warn", "settings", said, todo) for said in unknown_variables(environment)]
 
 
 def address_findings(settings: Settings) -> list[doctors.Finding]:

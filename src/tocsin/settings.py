@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -25,6 +26,9 @@ OF_THE_CLIENT = {
     "TOCSIN_TOKEN": "API token to ask with: the first start prints one, and *Account* makes more",
 }
 """variables of the commands that ask a server, beside the settings → what each means"""
+
+BESIDE = ("TOCSIN_SAMPLES", "TOCSIN_PICTURES")
+"""variables of the tests, which may stand where Tocsin runs too"""
 
 
 def _web_address(text: str) -> str:
@@ -149,3 +153,27 @@ def load_settings(
         place = f" (from {said[where]})" if where in said else ""
         why = first["msg"].removeprefix("Value error, ")
         raise Unusable(f"the setting {where}{place} cannot be used: {why}", where) from None
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that begins like one of Tocsin's and is none: it was probably meant to be one.
+
+    It does not stop the start, as an unknown key of the file does: others set variables too (Kubernetes for a service of this
+    name, say).
+    """
+    names = [f"TOCSIN_{name.upper()}" for name in Settings.model_fields]
+    files = [f"TOCSIN_{name.upper()}_FILE" for name in SECRETS]
+    known = [*names, *files, *OF_THE_CLIENT]
+    found: list[str] = []
+    for variable in sorted(environment):
+        if not variable.startswith("TOCSIN_") or variable in known or variable in BESIDE:
+            continue
+        if variable.removesuffix("_FILE") in names:
+            hint = f"no secret, so that it comes from no file; set {variable.removesuffix('_FILE')}"
+        else:
+            # without what all begin with, which would make any two alike
+            said = [one.removeprefix("TOCSIN_") for one in known]
+            close = get_close_matches(variable.removeprefix("TOCSIN_"), said, 1)
+            hint = f"did you mean TOCSIN_{close[0]}?" if close else "the settings stand in docs/reference.md"
+        found.append(f"{variable} is not read here: {hint}")
+    return found

@@ -3,7 +3,7 @@
 import pytest
 
 from tocsin.kernel.errors import Unusable
-from tocsin.settings import SECRETS, load_settings
+from tocsin.settings import OF_THE_CLIENT, SECRETS, load_settings, unknown_variables
 
 
 def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(tmp_path):
@@ -51,3 +51,14 @@ def test_an_address_that_cannot_be_asked_stops_the_start_and_says_where_it_was_s
 def test_a_database_without_its_scheme_is_not_taken_for_a_folder(tmp_path):
     with pytest.raises(Unusable, match=r"--database-url\) cannot be used: .* postgresql://"):
         load_settings({"database_url": "tocsin@db/tocsin"}, {}, tmp_path / "none.toml")
+
+
+def test_a_variable_that_is_none_is_named_with_the_one_that_was_probably_meant():
+    known = dict.fromkeys(
+        [*OF_THE_CLIENT, "TOCSIN_SAMPLES", "TOCSIN_NTFY_TOKEN_FILE", "TOCSIN_PORT", "PATH"], "x"
+    )
+    assert unknown_variables(known) == []
+    wrong = {"TOCSIN_NTFY_SERVR": "hush", "TOCSIN_PORT_FILE": "hush", "TOCSIN_QQQ": "hush"}
+    server, file, far = unknown_variables({**known, **wrong})
+    assert server == "TOCSIN_NTFY_SERVR is not read here: did you mean TOCSIN_NTFY_SERVER?"
+    assert "set TOCSIN_PORT" in file and "docs/reference.md" in far

@@ -13,11 +13,13 @@ import httpx2
 import msgspec
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from running_site import running
 from tocsin import link_requests
 from tocsin.app import DEMO_OWNER, DEMO_PASSWORD, build, engine_of, keep_link, open_installation
 from tocsin.cli import ALSO_CALLED, alert_command, cli, greet, listening
+from tocsin.cli import run as run_process
 from tocsin.drill.library import sendings
 from tocsin.engine import doctor, overview
 from tocsin.engine.admin_people import DEMONSTRATED
@@ -340,6 +342,19 @@ def test_the_doctor_names_an_address_that_the_guard_lets_no_message_out_to(tmp_p
     assert found["level"] == "fail" and "inside the network" in found["found"]
     assert "add 127.0.0.1 to TOCSIN_EGRESS_ALLOW" in found["todo"]
     assert [one["level"] for one in addresses(TOCSIN_EGRESS_ALLOW="127.0.0.1")] == ["ok"]
+
+
+def test_the_doctor_and_the_server_warn_of_a_variable_that_is_none(tmp_path, monkeypatch):
+    build(Settings(data=str(tmp_path))).close()
+    environment = {"TOCSIN_NTFY_SERVR": "https://ntfy.example"}
+    found = json.loads(run("doctor", "--data", tmp_path, "--json", env=environment).output)
+    assert [one["level"] for one in found if one["about"] == "settings"] == ["warn"]
+    monkeypatch.setenv("TOCSIN_NTFY_SERVR", "https://ntfy.example")
+    with capture_logs() as said, pytest.raises(Unusable, match="shares one PostgreSQL"):
+        run_process(Settings(data=str(tmp_path)), "worker")
+    assert [one["event"] for one in said] == [
+        "TOCSIN_NTFY_SERVR is not read here: did you mean TOCSIN_NTFY_SERVER?"
+    ]
 
 
 @pytest.mark.semantics(15)

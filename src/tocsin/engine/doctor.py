@@ -27,7 +27,7 @@ LOOPBACK = (
 )
 QUIET_CHANNELS = ("console",)
 ORDER = (
-    "database", "held", "key file", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "waking",
+    "database", "held", "key file", "settings", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "waking",
     "deliveries", "lateness", "set aside", "processes", "clock", "gap", "seal",
 )  # fmt: skip
 """in which order things are mended: on a fresh installation, the order in which it is set up"""
