@@ -140,6 +140,42 @@ def test_all_faults_come_at_once_in_the_order_of_the_file() -> None:
 
 
 @pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("    acknowledge: 5m", "    acknowlege: 5m", "did you mean 'acknowledge'?"),
+        ("    zone: UTC ", "    zone: Utopia ", "there is no time zone 'Utopia'"),
+        ("    resolve: 4h\n", "", "lacks the key 'resolve'"),
+        ("  P4:", "  P5:", "there is no severity 'P5'"),
+        ("    escalation:\n", "    escaltion:\n", "did you mean 'escalation'?"),
+        ("    war_room: true", "    war_room: yes", "must be true or false"),
+    ],
+)
+def test_a_fault_of_the_structure_hides_no_name_that_leads_nowhere(
+    right: str, wrong: str, words: str
+) -> None:
+    assert right in TEXT
+    broken = TEXT.replace(right, wrong, 1).replace("targets: [cto, ceo]", "targets: [ctoo, ceo]", 1)
+    line = f"policy.yaml:{line_of(broken, '[ctoo, ceo]')}"
+    faults = faults_of(broken)
+    assert [words in sentence for _, sentence in faults].count(True) == 1
+    named = [(where, sentence) for where, sentence in faults if "there is no position" in sentence]
+    assert len(named) == 1 and named[0][0] == line and "'ctoo'" in named[0][1], faults
+
+
+def test_what_cannot_be_read_makes_no_fault_of_names_that_are_right() -> None:
+    for right, wrong in (
+        ("positions:\n", "posisions:\n"),
+        ("\npositions:\n", "\npositions: none\nblank_positions:\n"),
+        ("\nblanks:", "\nblank_words:"),
+        ("  owner: cto", "  owner: 7"),
+        ("  complete_outage: complete", "  Complete Outage: complete"),
+    ):
+        assert right in TEXT, right
+        said = [sentence for _, sentence in faults_of(TEXT.replace(right, wrong, 1))]
+        assert not [one for one in said if one.startswith("there is no ") and "key" not in one], said
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "the policy is empty"),

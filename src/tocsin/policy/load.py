@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tocsin.kernel.errors import Unusable, UnusableMany
+from tocsin.policy.mending import path_of, references_beside
 from tocsin.policy.model import Policy
 from tocsin.policy.references import references
 
@@ -197,8 +198,12 @@ def load_policy(text: str, filename: str = "policy.yaml") -> Policy:
     try:
         policy = Policy.model_validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            fault(_sentence(detail), _path(detail))
+        details = error.errors(include_url=False)
+        for detail in details:
+            fault(_sentence(detail), path_of(detail))
+        default = read_document(default_policy_text(), "default.yaml").data
+        for path, sentence in references_beside(document.data, details, default):
+            fault(sentence, path)
     else:
         for path, sentence in references(policy):
             fault(sentence, path)
@@ -212,13 +217,9 @@ def _line(fault: Unusable) -> int:
     return int(tail) if tail.isdigit() else 0
 
 
-def _path(detail: ErrorDetails) -> Path:
-    return tuple(step for step in detail["loc"] if step != "[key]")
-
-
 def _sentence(detail: ErrorDetails) -> str:
     """What pydantic found, in words for the writer of the file."""
-    path = _path(detail)
+    path = path_of(detail)
     name = str(path[-1]) if path else "the policy"
     kind, value = detail["type"], detail["input"]
     match kind:
