@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -179,14 +180,17 @@ def policy_apply(file: Path, adopt: bool, force: bool, reason: str, yes: bool) -
     if force and not reason.strip():
         raise click.UsageError("--force needs --reason")
     text, server = read_text(file, "policy"), Server()
-    seen = server.ask("POST", "/api/v1/policy/preview", {"text": text})
+    try:
+        seen = server.ask("POST", "/api/v1/policy/preview", {"text": text})
+    except click.ClickException as error:
+        raise _unusable(error, file) from None
     if seen["same"]:
         click.echo("this version is in force already")
     _show("What changes for people", seen["changes"] or ([] if seen["same"] else ["nothing"]))
     _show("Words that people read", seen["words"])
     for one in seen["adoptions"] if adopt else ():
         _show(f"{one['incident']} would change", one["changes"])
-    _show("What is wrong with it", seen["findings"])
+    _show("What is wrong with it", [_in_file(one, file) for one in seen["findings"]])
     if seen["findings"] and not force:
         click.echo("not applied: mend it, or give --force --reason TEXT", err=True)
         sys.exit(1)
@@ -199,6 +203,23 @@ def policy_apply(file: Path, adopt: bool, force: bool, reason: str, yes: bool) -
     done = server.ask("PUT", "/api/v1/policy", body)
     moved = f"; moved: {', '.join(done['adopted'])}" if done["adopted"] else ""
     click.echo(f"version {done['version']} is in force{moved}")
+
+
+class UnusableText(click.ClickException):
+    """A policy that the server cannot read."""
+
+    exit_code = 2
+
+
+def _in_file(sentence: str, file: Path) -> str:
+    """A server knows the text alone, and names its lines ``policy.yaml:58``."""
+    return re.sub(r"(?m)(^|(?<= ))policy\.yaml(?=:\d)", lambda _: str(file), sentence)
+
+
+def _unusable(error: click.ClickException, file: Path) -> click.ClickException:
+    """What the server says of a text that cannot be used, in the name of its file; other refusals as they are."""
+    said = _in_file(error.message, file)
+    return error if said == error.message else UnusableText(said)
 
 
 def _show(head: str, sentences: list[str]) -> None:

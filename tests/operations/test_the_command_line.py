@@ -153,6 +153,20 @@ def test_a_policy_that_cannot_be_used_is_an_error_of_its_own(tmp_path):
     assert f"{file}:1" in answer.stderr
 
 
+def test_what_is_wrong_with_an_applied_policy_is_said_of_its_own_file(site, tmp_path):
+    environment = {"TOCSIN_URL": site.url, "TOCSIN_TOKEN": site.token}
+    file = tmp_path / "typo.yaml"
+    text = default_policy_text()
+    file.write_text(text.replace("    acknowledge: 5m", "    acknowlege: 5m", 1))
+    answer = run("policy", "apply", file, env=environment)
+    line = text[: text.index("    acknowledge: 5m")].count("\n") + 1
+    assert answer.exit_code == 2 and f"{file}:{line}: there is no key" in answer.output, answer.output
+    file.write_text(text.replace("acknowledge: 5m", "acknowledge: 30m", 1))
+    answer = run("policy", "apply", file, env=environment)
+    assert answer.exit_code == 1 and f"{file}:" in answer.output, answer.output
+    assert "policy.yaml" not in answer.output
+
+
 # starting
 
 
