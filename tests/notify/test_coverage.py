@@ -129,6 +129,25 @@ def test_a_post_that_nobody_holds_is_said():
     assert any("nobody is cto" in one.sentence for one in told)
 
 
+def test_what_holds_for_several_services_is_said_once_and_names_them():
+    organisation = changed(alone(), "dan", org_roles=())
+    other = Team("u", "U", ("eve",), "s", engineering_lead="ben", engineering_manager="eve")
+    services = (
+        Service("shop", "Shop", team="t"),
+        Service("till", "Till", team="u"),
+        Service("cart", "Cart", team="u"),
+    )
+    organisation = msgspec.structs.replace(
+        organisation, teams=(*organisation.teams, other), services=services
+    )
+    found = prove(default_policy(), organisation.directory(), NOW, weeks=1).found
+    told = [one.sentence for one in found if one.demand == TOLD and one.severity == "P1"]
+    assert [one.endswith("nobody is ceo") for one in told] == [True], told
+    paged = [one.sentence for one in found if one.demand == RESPOND]
+    assert any(one.endswith("The same holds for Till") and "on Cart" in one for one in paged), paged
+    assert not any("more service" in one for one in paged)
+
+
 def test_a_step_that_comes_after_the_acknowledge_time_does_not_count():
     late = default_policy_text().replace(
         "- {after: 2m, targets: [on_call, secondary]}", "- {after: 6m, targets: [on_call, secondary]}"

@@ -14,7 +14,7 @@ reach further people.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -29,10 +29,15 @@ from tocsin.kernel.clock import DAY, WEEK, Instant, humanize, to_iso
 from tocsin.notify.rules import FALL_OVER, in_order, plan
 from tocsin.policy.calendar import BusinessCalendar, Duration
 from tocsin.policy.model import SEVERITIES, Policy
+from tocsin.policy.saying import listed
 from tocsin.policy.timemap import TimeMap, crossings, turns
 
 RESPOND, COMMAND, TOLD = "respond", "command", "told"
 """what is demanded: a responder, a commander, that those are told whom the severity tells"""
+
+
+MOST_NAMED = 10
+"""services that one sentence names"""
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -111,6 +116,8 @@ def prove(
     sweep = Sweep(directory)
     found: list[Counterexample] = []
     openings = 0
+    told: dict[tuple[str, Instant, Instant, str], tuple[Counterexample, list[str]]] = {}
+    """what of those who are told → the first counterexample, and the services that it holds for"""
     groups = _groups(directory)
     wanted = tuple(severities)
     lines: dict[str, dict[str, Line]] = {}
@@ -130,14 +137,18 @@ def prove(
             ):
                 openings += len(demand.moments)
                 counter = demand.first(alike)
-                if counter is not None:
+                if counter is not None and counter.demand == TOLD:
+                    key = (severity, counter.opened, counter.until, counter.sentence)
+                    told.setdefault(key, (counter, []))[1].extend([service, *alike])
+                elif counter is not None:
                     found.append(counter)
+    found += [_told(directory, counter, services) for counter, services in told.values()]
     found.sort(key=lambda one: (one.failures, one.opened, one.severity, one.service))
     return Proof(start, end, len(directory.services), wanted, openings, found)
 
 
-def _groups(directory: Directory) -> list[tuple[str, int]]:
-    """One service for each set that is paged alike, with how many more there are; the first is for what names none."""
+def _groups(directory: Directory) -> list[tuple[str, list[str]]]:
+    """One service for each set that is paged alike, with the others of it; the first is for what names none."""
     seen: dict[tuple[str, ...], list[str]] = {}
     for service in ("", *sorted(directory.services)):
         owner = directory.team_of(service)
@@ -150,7 +161,7 @@ def _groups(directory: Directory) -> list[tuple[str, int]]:
             directory.calendar_of(service),
         )
         seen.setdefault(key, []).append(service)
-    return [(names[0], len(names) - 1) for names in seen.values()]
+    return [(names[0], names[1:]) for names in seen.values()]
 
 
 class _Clock:
@@ -356,7 +367,7 @@ class _Demand:
                         arrivals.add((person, reach.provider))
         return missing(arrivals)
 
-    def first(self, alike: int) -> Counterexample | None:
+    def first(self, alike: Sequence[str]) -> Counterexample | None:
         """The counterexample that needs the least to go wrong, the earliest of those."""
         best: tuple[int, Instant, Instant, tuple[str, str]] | None = None
         others = 0
@@ -389,7 +400,7 @@ class _Told:
         self.clock, self.service, self.target, self.line, self.reaches = clock, service, target, line, reaches
         self.moments = [start for start in line.starts if start < clock.end]
 
-    def first(self, alike: int) -> Counterexample | None:
+    def first(self, alike: Sequence[str]) -> Counterexample | None:
         for index, opened in enumerate(self.moments):
             people = self.line.values[index].people
             providers = {reach.provider for person in people for reach in self.reaches.of(person, True)}
@@ -417,7 +428,7 @@ class _Told:
                 only,
                 "",
                 trace,
-                sentence + _alike(alike),
+                sentence,
             )
         return None
 
@@ -534,7 +545,12 @@ def missing(arrivals: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
 
 
 def _sentence(
-    demand: _Demand, opened: Instant, person: str, provider: str, steps: tuple[Trace, ...], alike: int
+    demand: _Demand,
+    opened: Instant,
+    person: str,
+    provider: str,
+    steps: tuple[Trace, ...],
+    alike: Sequence[str],
 ) -> str:
     name = demand.directory.name
     what = {RESPOND: "nobody is reached who could respond", COMMAND: "nobody is reached who could command"}
@@ -552,7 +568,7 @@ def _sentence(
     )
     return (
         f"{demand.clock.severity} on {where}, opened {to_iso(opened)}: {condition}{what[demand.kind]} within "
-        f"{demand.within.text}. {walked}" + _deaf(demand, steps) + _alike(alike)
+        f"{demand.within.text}. {walked}" + _deaf(demand, steps) + _alike(demand.directory, alike)
     )
 
 
@@ -566,5 +582,23 @@ def _deaf(demand: _Demand, steps: tuple[Trace, ...]) -> str:
     return f". {', '.join(names)} {'has' if len(names) == 1 else 'have'} {lacks}"
 
 
-def _alike(alike: int) -> str:
-    return f". The same holds for {alike} more service{'s' if alike > 1 else ''}" if alike else ""
+def _alike(directory: Directory, alike: Sequence[str]) -> str:
+    return f". The same holds for {_named(directory, alike)}" if alike else ""
+
+
+def _told(directory: Directory, counter: Counterexample, services: Sequence[str]) -> Counterexample:
+    """The counterexample with the services that it holds for, where it does not for all."""
+    if len(services) > len(directory.services):
+        return counter
+    return msgspec.structs.replace(
+        counter, sentence=f"{counter.sentence} (for {_named(directory, services)})"
+    )
+
+
+def _named(directory: Directory, services: Sequence[str]) -> str:
+    named = [
+        directory.services[one].name if one else "an alert that names no service"
+        for one in services[:MOST_NAMED]
+    ]
+    more = len(services) - MOST_NAMED
+    return listed([*named, f"{more} more service{'s' if more > 1 else ''}"] if more > 0 else named)
