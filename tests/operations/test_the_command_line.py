@@ -27,8 +27,9 @@ from tocsin.engine.administration import administer
 from tocsin.engine.changes import AddContact
 from tocsin.engine.links import find
 from tocsin.identity.principals import person_principal
+from tocsin.incidents.organisation import demo_organisation, record_of
 from tocsin.kernel.errors import NotFound, Refused, Unusable
-from tocsin.policy.load import default_policy_text
+from tocsin.policy.load import default_policy_text, load_policy
 from tocsin.providers.console import ConsoleChannel
 from tocsin.settings import Settings
 from tocsin.web import auth
@@ -369,6 +370,34 @@ def test_the_doctor_and_the_server_warn_of_a_variable_that_is_none(tmp_path, mon
     assert [one["event"] for one in said] == [
         "TOCSIN_NTFY_SERVR is not read here: did you mean TOCSIN_NTFY_SERVER?"
     ]
+
+
+def test_the_doctor_names_whom_the_chain_of_a_p1_asks_in_vain_and_where_that_is_set(site):
+    engine, now = site.tocsin.engine, site.tocsin.engine.clock.now()
+    assert [one for one in doctor.examine(engine) if one.about in ("chain", "zones", "policy")] == []
+    organisation = demo_organisation(now)
+    people = [
+        msgspec.structs.replace(one, org_roles=tuple(set(one.org_roles) - {"ceo"}))
+        for one in organisation.people
+    ]
+    first, *rest = organisation.teams
+    teams = [msgspec.structs.replace(first, engineering_lead=""), *rest]
+    engine.put_records([record_of(one, now) for one in (*people, *teams)])
+    (found,) = [one for one in doctor.examine(engine) if one.about == "chain"]
+    assert found.level == "warn" and "ceo" in found.found and "engineering_lead (for " in found.found
+    assert "engineering lead of each team under Services" in found.todo
+    assert "give somebody ceo under People" in found.todo
+
+
+def test_the_doctor_notices_working_hours_in_another_zone_than_the_organisations():
+    directory = demo_organisation(0).directory()
+    policy = load_policy(default_policy_text().replace("zone: UTC ", "zone: Asia/Tokyo ", 1))
+    found = [one for one in doctor.policy_findings(policy, directory, 0) if one.about == "zones"]
+    assert [one.level for one in found] == ["warn"]
+    assert directory.settings.zone in found[0].found and "Asia/Tokyo" in found[0].found
+    zone = directory.settings.zone
+    policy = load_policy(default_policy_text().replace("zone: UTC ", f"zone: {zone} ", 1))
+    assert [one for one in doctor.policy_findings(policy, directory, 0) if one.about == "zones"] == []
 
 
 @pytest.mark.semantics(15)

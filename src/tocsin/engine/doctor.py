@@ -11,8 +11,12 @@ from tocsin.engine.engine import Engine, oldest_late
 from tocsin.incidents.directory import Directory
 from tocsin.kernel.clock import DAY, MINUTE, Instant, humanize, to_iso
 from tocsin.kernel.codec import decode
+from tocsin.kernel.errors import TocsinError
 from tocsin.kernel.ports import Reader, Stuck
 from tocsin.kernel.redact import mask
+from tocsin.policy.model import Policy
+from tocsin.policy.references import named_targets
+from tocsin.policy.saying import words
 
 AHEAD = 14 * DAY
 """how far ahead gaps in schedules are looked for"""
@@ -25,9 +29,21 @@ LOOPBACK = (
     "https://localhost",
     "https://[::1]",
 )
+CHAINS = (("severities", "P1"), ("severities", "P2"), ("paging", "commander"))
+"""parts of the policy whose names somebody waits for at night"""
+OF_TEAMS = ("engineering_lead", "engineering_manager")
+SCHEDULED = (
+    "on_call",
+    "secondary",
+    "technical_lead",
+    "incident_commander",
+    "commander",
+    "secondary_commander",
+)
+"""names that a schedule answers: where it is empty is looked at for two weeks, by itself"""
 QUIET_CHANNELS = ("console",)
 ORDER = (
-    "database", "held", "key file", "settings", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "waking",
+    "database", "held", "key file", "settings", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "chain", "zones", "policy", "waking",
     "deliveries", "lateness", "set aside", "processes", "clock", "gap", "seal",
 )  # fmt: skip
 """in which order things are mended: on a fresh installation, the order in which it is set up"""
@@ -171,6 +187,70 @@ def _set_up_findings(directory: Directory, kinds: Collection[str]) -> list[Findi
             )
         )
     return found
+
+
+def policy_findings(policy: Policy, directory: Directory, now: Instant) -> list[Finding]:
+    """Whom the chains of P1 and P2 ask although there is nobody, and a zone that differs from that of the working hours."""
+    found: list[Finding] = []
+    lost: dict[str, str] = {}
+    services = ("", *sorted(directory.services))
+    for path, name, _ in named_targets(policy):
+        if path[:2] not in CHAINS or name in SCHEDULED or name.startswith("schedule:") or name in lost:
+            continue
+        without = [one for one in services if not directory.resolve(name, now, service=one).people]
+        if len(without) == len(services):
+            lost[name] = name
+        elif any(without):
+            lost[name] = f"{name} (for {_services(directory, without)})"
+    if lost:
+        found.append(
+            Finding(
+                "warn",
+                "chain",
+                f"steps of P1 and P2 mean nobody: {', '.join(lost.values())}",
+                _who_sets(lost),
+            )
+        )
+    offices = policy.calendars[policy.default_calendar]
+    if offices.zone != directory.settings.zone:
+        found.append(
+            Finding(
+                "warn", "zones",
+                f"the organisation is in the zone {directory.settings.zone}, the policy's working hours"
+                f" ({policy.default_calendar}) are in {offices.zone}",
+                "set the zone of the organisation under On call, or that of the calendar in the policy, and apply it",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _services(directory: Directory, ids: Collection[str]) -> str:
+    named = [directory.services[one].name for one in ids if one]
+    return ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+
+
+def _who_sets(lost: Collection[str]) -> str:
+    """Where somebody is made what a step asks for."""
+    of_teams = [words(one) for one in lost if one in OF_TEAMS]
+    held = [one for one in lost if one not in OF_TEAMS and ":" not in one]
+    todo = []
+    if of_teams:
+        todo.append(f"name the {' and the '.join(of_teams)} of each team under Services")
+    if held:
+        todo.append(f"give somebody {', '.join(held)} under People (In the company)")
+    if len(of_teams) + len(held) < len(lost):
+        todo.append("apply a policy that names somebody else")
+    return "; ".join(todo)
+
+
+def _policy(engine: Engine, reader: Reader, directory: Directory, now: Instant) -> list[Finding]:
+    try:
+        policy, _ = engine.policy_of(reader, "")
+    except TocsinError as error:
+        return [Finding("fail", "policy", f"the policy in force cannot be used: {error.sentence}")]
+    found = policy_findings(policy, directory, now)
+    # nobody works in the office of a demonstration
+    return [one for one in found if one.about != "zones" or reader.meta("demo") is None]
 
 
 def engine_findings(engine: Engine, reader: Reader, now: Instant) -> list[Finding]:
@@ -327,7 +407,11 @@ def examine(engine: Engine) -> list[Finding]:
     found += channel_findings(engine)
     kinds = set(engine.channels)
     found += engine.store.read(
-        lambda reader: people_findings(directory, reader, now, kinds) + engine_findings(engine, reader, now)
+        lambda reader: (
+            people_findings(directory, reader, now, kinds)
+            + _policy(engine, reader, directory, now)
+            + engine_findings(engine, reader, now)
+        )
     )
     return worst_first(found)
 
