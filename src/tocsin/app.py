@@ -303,8 +303,8 @@ def read_key(folder: Path) -> bytes:
 KEY_FILE = "tocsin.key"
 KEY_MARK = "key"
 KEY_BACK = (
-    "put the right file back from the backup; if it is lost, take a new one with tocsin migrate --new-key and make the "
-    "integrations' keys anew"
+    "put the right file there, from the backup or another of its machines; if it is lost, take a new one with"
+    " tocsin migrate --new-key and make the integrations' keys anew"
 )
 
 

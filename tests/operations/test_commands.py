@@ -199,7 +199,7 @@ def test_another_key_than_the_database_was_begun_with_stops_the_start_with_what_
     with pytest.raises(Refused, match="not the key that this database was begun with"):
         build(Settings(data=data))
     key.unlink()
-    with pytest.raises(Refused, match=r"there is no .*tocsin\.key: .* put the right file back"):
+    with pytest.raises(Refused, match=r"there is no .*tocsin\.key: .* put the right file there"):
         build(Settings(data=data))
     assert not key.exists(), "a new one would open nothing"
     answer = CliRunner().invoke(cli, ["migrate", "--data", data, "--new-key"])
