@@ -60,7 +60,7 @@ class ReportPages:
         """Without an account: a number, and no names of people."""
         form = await read_form(request) if request.method == "POST" else FormData()
         if request.method == "POST":
-            same_site(request)
+            same_site(request, self.web.engine.public_url)
         return await run_in_threadpool(self._keyed, request, form)
 
     def _keyed(self, request: Request, form: FormData) -> Response:
