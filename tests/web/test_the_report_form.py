@@ -1,9 +1,16 @@
 """The report form by link, signed in and over the API: whose form it may be, and how often it is taken."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
-from people_at_the_door import Visitor
+import pytest
+from people_at_the_door import Visitor, asks
+
+from tocsin.engine import administration
+from tocsin.web import api as api_module
+from tocsin.web import report_pages
 
 
 def link_of(site) -> str:
@@ -19,3 +26,28 @@ def test_a_form_of_the_public_address_is_taken_whatever_host_a_proxy_asks_for(si
     for origin, status in (("https://tocsin.example.com", 200), ("https://evil.example", 403)):
         answer = httpx2.post(link, data={"title": "blank"}, headers={"Origin": origin}, timeout=10)
         assert answer.status_code == status, origin
+
+
+@pytest.mark.parametrize("way", ["link", "signed in", "api"])
+def test_reports_of_one_moment_are_counted_one_by_one_and_refused_ones_not_at_all(site, monkeypatch, way):
+    def slow(*what, **more):
+        time.sleep(0.2)  # so that the others come before it is done
+        return administration.administer(*what, **more)
+
+    link, her, api = link_of(site), Visitor(site, "lena"), asks(site, "lena")
+    for module in (report_pages, api_module):
+        monkeypatch.setattr(module, "administer", slow)
+
+    def send(title: str) -> int:
+        if way == "link":
+            return httpx2.post(link, data={"title": title}, timeout=20).status_code
+        if way == "api":
+            return api("POST", "/api/v1/reports", json={"title": title}).status_code
+        return her.post("/report", title=title).status_code
+
+    assert {send(" ") for _ in range(6)} == {400}
+    with ThreadPoolExecutor(20) as many:
+        answers = list(many.map(send, [f"blank {number}" for number in range(20)]))
+    assert sum(one in (200, 201) for one in answers) == 5, sorted(answers)
+    reader = site.tocsin.store.read
+    assert len(reader(lambda r: r.streams("incident"))) == 5

@@ -175,11 +175,11 @@ class Api:
     def _write(self, one: Write) -> Route:
         def work(request: Request, principal: Principal, body: dict[str, Any]) -> Response:
             change = from_json(one.change, body, **one.fixed, **request.path_params)
-            if one.verb == "report":
-                self.web.reports.check(principal.id)
-                self.web.reports.count(principal.id)
-            answer = administer(self.engine, principal, change, idempotency_key=key_of(request))
-            return reply(answer, 201 if one.method == "POST" and one.verb == "report" else 200)
+            key = key_of(request)
+            if one.verb != "report":
+                return reply(administer(self.engine, principal, change, idempotency_key=key))
+            with self.web.reports.turn(principal.id):
+                return reply(administer(self.engine, principal, change, idempotency_key=key), 201)
 
         return self._route(one.method, one.path, work)
 

@@ -39,10 +39,9 @@ class ReportPages:
         error, done = "", None
         if visit.posting:
             try:
-                self.web.reports.check(visit.principal.id)
-                change = from_form(Report, visit.form)
-                done = administer(visit.engine, visit.principal, change)
-                self.web.reports.count(visit.principal.id)
+                with self.web.reports.turn(visit.principal.id):
+                    change = from_form(Report, visit.form)
+                    done = administer(visit.engine, visit.principal, change)
             except TocsinError as refused:
                 error = refused.sentence
         services = sorted(visit.directory.services.values(), key=lambda one: one.name.casefold())
@@ -73,12 +72,11 @@ class ReportPages:
         if request.method == "POST":
             throttled = (key.id, self.web.from_where(request))
             try:
-                self.web.reports.check(throttled)
-                change = from_form(Report, form)
-                done = administer(
-                    engine, Principal(f"report:{key.id}", role="integration", kind="integration"), change
-                )
-                self.web.reports.count(throttled)
+                with self.web.reports.turn(throttled):
+                    change = from_form(Report, form)
+                    done = administer(
+                        engine, Principal(f"report:{key.id}", role="integration", kind="integration"), change
+                    )
             except TocsinError as refused:
                 error, status = refused.sentence, refused.status
         services = sorted(engine.directory().services.values(), key=lambda one: one.name.casefold())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from starlette.datastructures import FormData, MutableHeaders
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant
-from tocsin.kernel.errors import Busy, Forbidden, Unusable
+from tocsin.kernel.errors import Busy, Forbidden, TocsinError, Unusable
 from tocsin.kernel.redact import mask
 from tocsin.web.forms import check_charset
 
@@ -140,33 +141,34 @@ class Throttle:
         self._counted: dict[Hashable, list[Instant]] = {}
         self._lock = threading.Lock()
 
-    def check(self, key: Hashable) -> None:
-        """Raises :class:`TooMany` where the key has used up its tries."""
-        now = self.clock.now()
-        with self._lock:
-            self._check(key, now)
-
-    def count(self, key: Hashable) -> None:
-        """Counts a try."""
-        now = self.clock.now()
-        with self._lock:
-            self._count(key, now)
-
     def take(self, key: Hashable) -> None:
-        """Checks and counts at once, before the try is made: many at the same moment are counted one by one."""
+        """Checks and counts at once, before the try is made: many at the same moment are counted one by one.
+
+        Raises :class:`TooMany` where the key has used up its tries.
+        """
         now = self.clock.now()
         with self._lock:
             self._check(key, now)
             self._count(key, now)
 
     def give_back(self, key: Hashable) -> None:
-        """The last try of the key does not count: it was right."""
+        """The last try of the key does not count."""
         with self._lock:
             counted = self._counted.get(key)
             if counted:
                 counted.pop()
             if not counted:
                 self._counted.pop(key, None)
+
+    @contextmanager
+    def turn(self, key: Hashable) -> Iterator[None]:
+        """Takes a try for what is done within; one that is refused there does not count."""
+        self.take(key)
+        try:
+            yield
+        except TocsinError:
+            self.give_back(key)
+            raise
 
     def _check(self, key: Hashable, now: Instant) -> None:
         recent = self._recent(key, now)
