@@ -6,7 +6,9 @@ import pytest
 from people_at_the_door import Visitor, asks, forms_on
 
 from running_site import running
+from tocsin.drill.rooms import DrillRooms
 from tocsin.kernel.clock import DAY, HOUR, to_iso
+from tocsin.kernel.errors import Busy
 from tocsin.providers.console import ConsoleChannel
 
 
@@ -18,7 +20,7 @@ def test_now_begins_with_what_pages_me_and_acknowledges_there(site):
     assert '<span class="waiting">nobody yet</span>' in text
     assert me.post("/", verb="acknowledge", incident="INC-1").headers["location"] == "/"
     assert "nobody yet" not in me.get("/").text
-    assert me.post("/", verb="move", incident="INC-1", to="close").status_code == 409, (
+    assert me.post("/", verb="move", incident="INC-1", to="close").status_code == 404, (
         "this page does no more"
     )
 
@@ -188,3 +190,45 @@ def test_the_phone_tells_messages_apart(site):
     assert "Open and acknowledge" in text
     me.post("/incidents/INC-1", verb="acknowledge")
     assert "Chiara Conti acknowledged." in me.get("/phone").text
+
+
+def test_a_page_refuses_with_the_status_of_what_is_wrong_and_keeps_the_form(site):
+    site.alert("payments down", "pay-1")
+    her = Visitor(site, "lena")  # a stakeholder, to whom none of these is offered
+    for path, fields in (
+        ("/integrations", {"verb": "add_integration", "name": "mine", "source": "generic"}),
+        ("/people", {"verb": "add_person", "name": "Mo Unwin", "login": "mo"}),
+        ("/people/anna", {"verb": "change_person", "name": "Somebody Else"}),
+        (
+            "/silences",
+            {
+                "verb": "add_silence",
+                "matchers": "component=search",
+                "reason": "why",
+                "ends_at": "2099-01-01T00:00",
+            },
+        ),
+        ("/declare", {"verb": "declare", "title": "not mine"}),
+        ("/incidents/INC-1", {"verb": "note", "text": "a word of mine"}),
+        ("/policy", {"verb": "policy_review", "note": "as it should be"}),
+    ):
+        refused = her.post(path, **fields)
+        assert refused.status_code == 403, (path, refused.status_code)
+        assert 'class="alarm"' in refused.text, path
+    owner = Visitor(site, "anna")
+    kept = owner.post("/people/bilal", verb="remove_contact", contact="gone")
+    assert (kept.status_code, "Bilal" in kept.text, "has no contact gone" in kept.text) == (404, True, True)
+    form = owner.post("/people", verb="add_person", name="", login="mo")
+    assert (form.status_code, 'value="mo"' in form.text) == (400, True)
+    resolved = owner.post("/incidents/INC-1", verb="move", to="resolve")
+    assert (resolved.status_code, "say why it is resolved" in resolved.text) == (409, True)
+
+
+def test_a_page_that_refuses_for_now_says_when_to_come_again(site, monkeypatch):
+    def full(*what, **more):
+        raise Busy("a drill is played already", 7)
+
+    monkeypatch.setattr(DrillRooms, "play", full)
+    refused = Visitor(site, "anna").post("/drills/demo")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "7")
+    assert "a drill is played already" in refused.text

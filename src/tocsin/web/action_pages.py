@@ -65,7 +65,7 @@ class ActionPages:
                 execute(visit, verb, action=reference)
                 return visit.go(visit.request.url.path, SAID[verb])
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         found = _shown(visit.engine.action(visit.principal, reference))
         me = visit.principal
         return visit.page(
@@ -85,7 +85,7 @@ class ActionPages:
                 execute(visit, "policy_review")
                 return visit.go("/policy", SAID["policy_review"])
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         found = visit.engine.policy_in_force()
         terms = visit.engine.store.read(lambda r: visit.engine.policy_of(r, "")[0])
         return visit.page(

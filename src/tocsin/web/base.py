@@ -43,6 +43,8 @@ from tocsin.web.security import Network, Throttle, client_address, read_form
 
 SAID = "tocsin_said"
 """The cookie with a sentence for the next page: what was just done."""
+SAID_AS_SUCH = frozenset((403, 404, 429, 503))
+"""statuses of errors that a page answers with whatever it has for forms that are refused"""
 PARTS = dict.fromkeys(("communication.html", "recovery.html", "post_mortem.html", "score.html"), "#head,#page") | {
     "incident.html": "#head,#next,#facts,#later,#write,#happened",
 }  # fmt: skip
@@ -98,6 +100,8 @@ class Visit:
         self.directory = self.engine.directory()
         person = self.directory.people.get(principal.person)
         self.zone = person.zone if person else "UTC"
+        self._error: TocsinError | None = None
+        """why the form is refused"""
 
     @property
     def posting(self) -> bool:
@@ -115,11 +119,19 @@ class Visit:
         """Whether the page offers something; the change itself asks again."""
         return authorize(self.principal, verb).allowed
 
+    def why(self, error: TocsinError) -> str:
+        """What a page says of a form that is refused; what kind of error it is shows in the page's status."""
+        self._error = error
+        return error.sentence
+
     def page(self, template: str, status: int = 200, *, error: str = "", **values: Any) -> Response:
         """A page of the signed-in part: with navigation, banner, and what was just said.
 
         ``error``: why the form that was sent is refused; the form comes back as it was filled in, the sentence above it.
+        ``status`` gives way to that of an error which says who may, what is not there, or when to come again.
         """
+        if error and self._error is not None and self._error.status in SAID_AS_SUCH:
+            status = self._error.status
         said = unquote(self.request.cookies.get(SAID, ""))[:500]
         answer = self.web.page(
             template, self.request, status, session=self.session, said=said, me=self.principal, zone=self.zone, name=self.directory.name,
@@ -127,6 +139,8 @@ class Visit:
         )  # fmt: skip
         if said:
             answer.delete_cookie(SAID)
+        if error and isinstance(self._error, Busy):
+            answer.headers["retry-after"] = str(self._error.retry_after)
         return answer
 
     def refuse(self, title: str, text: str) -> Response:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from tocsin.engine.figures import Figures
 from tocsin.incidents.wording import duty_label, post_label
 from tocsin.kernel.clock import DAY, Instant
-from tocsin.kernel.errors import Forbidden, NotFound, TocsinError
+from tocsin.kernel.errors import NotFound, Refused, TocsinError
 from tocsin.learn.score import RULES
 from tocsin.policy.guide import guide_body, guide_html, guide_markdown
 from tocsin.web.base import Visit, Web, date_text
@@ -83,7 +83,7 @@ class GovernPages:
                 with self._playing:
                     report = self.web.rooms.play(name, policy)
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         title = dict(self.web.rooms.names())[name]
         return visit.page(
             "drill.html",
@@ -142,7 +142,7 @@ class GovernPages:
                 found = visit.engine.look_at_policy(text, weeks=WEEKS)
                 if visit.form.get("verb") == "policy_apply":
                     if visit.form.get("before") != found.before:
-                        raise Forbidden("another version was applied meanwhile; look at the difference again")
+                        raise Refused("another version was applied meanwhile; look at the difference again")
                     moved = visit.engine.apply_policy(
                         visit.principal, text, found, adopt=visit.form.get("adopt") == "yes", force=str(visit.form.get("force", "")), via="web"
                     )  # fmt: skip
@@ -151,7 +151,7 @@ class GovernPages:
                     )
                     return visit.go("/policy", said)
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         return visit.page(
             "policy_apply.html", 409 if error else 200, error=error, live=False, text=text, found=found
         )

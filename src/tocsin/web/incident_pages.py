@@ -52,7 +52,7 @@ class IncidentPages:
                 said = said_of(visit, "acknowledge", answer, incident)
                 return visit.go("/", f"{incident.name}: {said}")
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         engine, directory = visit.engine, visit.directory
         on_call = [
             (one, *(directory.on_call(one.id, visit.now, position) for position in ("primary", "secondary")))
@@ -102,7 +102,7 @@ class IncidentPages:
                     f"{answer['number']} is declared; people are being paged.",
                 )
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         elif not visit.may("declare"):
             return visit.refuse(
                 "Declaring is for responders", "Report the problem instead: the people on call are told at once."

@@ -53,7 +53,7 @@ class IntegrationPages:
                     )
                 return visit.go("/integrations", "Saved.")
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         everything = overview.integration_rows(visit.engine)
         routes = [decode(row.body, Route) for row in overview.records_of(visit.engine, "route")]
         keys = [decode(row.body, ReportKey) for row in overview.records_of(visit.engine, "report_key")]
@@ -113,7 +113,7 @@ class IntegrationPages:
                         "The old key is refused from now on." if verb == "rotate_key" else "Saved.",
                     )
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         owns = visit.may("integrations")
         source = source_of(integration)
         requests = self.ways_in.requests(id, 20)

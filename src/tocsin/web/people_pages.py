@@ -57,7 +57,7 @@ class PeoplePages:
                     f"{answer['name']} has an account; make a sign-in link and add to a team.",
                 )
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         directory, now = visit.directory, visit.now
         return visit.page(
             "people.html", 400 if error else 200, error=error, roles=ROLES, off=lambda one: directory.off(one.id, now),
@@ -92,7 +92,7 @@ class PeoplePages:
                 if not link:
                     return visit.go(f"/people/{id}", str(answer.get("warning") or SAYS.get(verb, "Done.")))
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         return visit.page(
             "person.html", 400 if error else 200, error=error, link=link, **self._values(visit, person)
         )
@@ -135,7 +135,7 @@ class PeoplePages:
                     return visit.go("/account", SAYS.get(verb, "Done."))
                 secret = str(answer["secret"])
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         me = visit.principal.person
         sessions = [decode(row.body, Session) for row in overview.records_of(visit.engine, "session")]
         tokens = [decode(row.body, ApiToken) for row in overview.records_of(visit.engine, "token")]

@@ -54,7 +54,7 @@ class QuietPages:
                 )
                 return visit.go("/silences", said)
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         silences = [decode(row.body, Silence) for row in overview.records_of(visit.engine, "silence")]
         windows = [decode(row.body, Maintenance) for row in overview.records_of(visit.engine, "maintenance")]
         everything = visit.principal.role == "owner"

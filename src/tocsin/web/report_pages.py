@@ -43,7 +43,7 @@ class ReportPages:
                     change = from_form(Report, visit.form)
                     done = administer(visit.engine, visit.principal, change)
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         services = sorted(visit.directory.services.values(), key=lambda one: one.name.casefold())
         return visit.page(
             "report.html",

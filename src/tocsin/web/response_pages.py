@@ -137,7 +137,7 @@ class ResponsePages:
             try:
                 return visit.go(visit.request.url.path, self._done(visit))
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         view = View(visit, visit.part("reference"))
         return visit.page(
             template, 409 if error else 200, error=error, tab=tab, **view.common(), **more(view)

@@ -91,7 +91,7 @@ class ServicePages:
                 administer(visit.engine, visit.principal, change)
                 return visit.go(f"/services/{id}", "Saved.")
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         return visit.page(
             "service_edit.html", 400 if error else 200, error=error, service=service,
             others=[one for one in _sorted(visit.directory.services) if one.id != service.id],
@@ -118,7 +118,7 @@ class ServicePages:
                 administer(visit.engine, visit.principal, change)
                 return visit.go(f"/teams/{id}", "Saved.")
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         policy = visit.engine.store.read(lambda r: visit.engine.policy_of(r, "")[0])
         return visit.page(
             "team.html", 400 if error else 200, error=error, team=team, schedules=_sorted(visit.directory.schedules),
