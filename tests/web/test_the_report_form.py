@@ -51,3 +51,19 @@ def test_reports_of_one_moment_are_counted_one_by_one_and_refused_ones_not_at_al
     assert sum(one in (200, 201) for one in answers) == 5, sorted(answers)
     reader = site.tocsin.store.read
     assert len(reader(lambda r: r.streams("incident"))) == 5
+
+
+def test_whoever_reports_too_often_is_told_when_again_on_every_way(site):
+    link, her, api = link_of(site), Visitor(site, "lena"), asks(site, "bilal")
+    ways = {
+        "link": lambda: httpx2.post(link, data={"title": "blank"}, timeout=20),
+        "signed in": lambda: her.post("/report", title="blank"),
+        "api": lambda: api("POST", "/api/v1/reports", json={"title": "blank"}),
+    }
+    for way, send in ways.items():
+        for _ in range(5):
+            assert send().status_code in (200, 201), way
+        refused = send()
+        assert refused.status_code == 429, way
+        assert 0 < int(refused.headers["retry-after"]) <= 900, way
+        assert "too many tries" in refused.text, way

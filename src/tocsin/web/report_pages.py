@@ -14,7 +14,7 @@ from tocsin.engine.reporting import HOW, ReportKey
 from tocsin.identity.principals import Principal
 from tocsin.identity.tokens import key_hash
 from tocsin.kernel.codec import decode
-from tocsin.kernel.errors import NotFound, TocsinError
+from tocsin.kernel.errors import Busy, NotFound, TocsinError
 from tocsin.web.base import Visit, Web
 from tocsin.web.forms import from_form
 from tocsin.web.refill import Refused as RefusedForm
@@ -69,6 +69,7 @@ class ReportPages:
         if row is None:
             raise NotFound("this link is not known or was withdrawn; ask whoever gave it to you")
         key, error, done, status = decode(row.body, ReportKey), "", None, 200
+        headers: dict[str, str] = {}
         if request.method == "POST":
             throttled = (key.id, self.web.from_where(request))
             try:
@@ -79,8 +80,10 @@ class ReportPages:
                     )
             except TocsinError as refused:
                 error, status = refused.sentence, refused.status
+                if isinstance(refused, Busy):
+                    headers["retry-after"] = str(refused.retry_after)
         services = sorted(engine.directory().services.values(), key=lambda one: one.name.casefold())
-        return self.web.page(
+        answer = self.web.page(
             "report.html",
             request,
             status,
@@ -90,3 +93,5 @@ class ReportPages:
             hows=HOW,
             keyed=True,
         )
+        answer.headers.update(headers)
+        return answer
