@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import msgspec
 import pytest
+from people_at_the_door import Visitor, asks
 from starlette.requests import Request
 
 from tocsin.app import sign_in_link
@@ -263,3 +264,23 @@ def test_the_figures_leave_restricted_alerts_out(site):
     row.restricted = True
     site.tocsin.store.write(lambda tx: tx.put_alerts([row]))
     assert firing() == "0"
+
+
+# caches
+
+
+def test_what_is_not_for_everybody_is_kept_by_no_cache(site):
+    site.alert("payments down", "pay-1")
+    me, api, respond = Visitor(site, "anna"), asks(site, "anna"), asks(site, "anna", "respond")
+    for status, answer in (
+        (200, me.get("/incidents/INC-1/export")),
+        (200, me.get("/policy/guide?as=md")),
+        (200, api("GET", "/api/v1/incidents/INC-1/export")),
+        (404, api("GET", "/api/v1/incidents/INC-9")),
+        (404, api("GET", "/api/v1/nowhere")),
+        (405, api("PUT", "/api/v1/incidents")),
+        (403, respond("POST", "/api/v1/people", json={"name": "x"})),
+        (401, httpx2.get(site.url + "/api/v1/incidents", timeout=10)),
+    ):
+        said = (answer.status_code, answer.headers.get("cache-control"))
+        assert said == (status, "no-store"), answer.url

@@ -32,6 +32,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+PRIVATE = ("text/html", "text/markdown", "application/problem+json", "application/x-ndjson")
+"""content types that no cache keeps unless the answer says so: pages, the guide, errors, exports"""
 MAX_FORM = 512 * 1024
 HSTS = "max-age=31536000"
 
@@ -61,8 +63,10 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in self.extra.items():
                     headers.setdefault(name, value)
-                if headers.get("content-type", "").startswith("text/html"):
+                kind = headers.get("content-type", "")
+                if kind.startswith("text/html"):
                     headers.setdefault("content-security-policy", CSP)
+                if kind.startswith(PRIVATE):
                     headers.setdefault("cache-control", "no-store")
             await send(message)
 
