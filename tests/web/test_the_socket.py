@@ -178,3 +178,28 @@ def test_the_head_of_an_offer_is_bounded_as_any_other(site):
             head("/healthz", "GET", **OFFERS[0], **{f"X-{number}": "a" * 1000 for number in range(70)})
         )
         assert line.recv(65536).startswith(b"HTTP/1.1 431 ")
+
+
+HOSTS = {
+    "GET /healthz HTTP/1.1": 400,
+    "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: a": 400,
+    "GET /healthz HTTP/1.1\r\nHost: a\r\nhost: b": 400,
+    "GET /healthz HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c": 400,
+    "GET /healthz HTTP/1.1\r\nHost:": 200,
+    "GET /healthz HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c": 200,
+    "GET /healthz HTTP/1.1\r\nHost: a": 200,
+    "GET /healthz HTTP/1.0": 200,
+    "GET /healthz HTTP/1.0\r\nHost: a": 200,
+    "GET /healthz HTTP/1.0\r\nHost: a\r\nHost: b": 400,
+}
+
+
+@pytest.mark.parametrize("said", HOSTS)
+def test_a_request_names_one_host(site, said):
+    with line_to(site) as line:
+        line.sendall(said.encode() + b"\r\n\r\n")
+        answer = line.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 %d " % HOSTS[said]), answer
+    if HOSTS[said] == 400:
+        assert answer.endswith(b"names its host, in one Host header")
+        assert b"\r\nconnection: close\r\n" in answer and b"\r\nx-content-type-options: nosniff\r\n" in answer

@@ -137,6 +137,20 @@ def test_what_is_out_of_the_ordinary_goes_the_other_way(site, straight, more):
     assert straight == []
 
 
+@pytest.mark.parametrize("lines", ["", "Host: x\r\nHost: y\r\n"], ids=["none", "two"])
+def test_a_request_that_names_no_one_host_is_taken_on_neither_way(site, straight, lines):
+    body = BODIES["one"]
+    whole = post(body).replace(b"Host: x\r\n", lines.encode())
+    answers = []
+    for _ in range(2):
+        with line_to(site) as line:
+            line.sendall(whole)
+            answers.append(answer_on(line))
+        site.app.straight = None
+    assert answers[0] == answers[1] and answers[0].startswith(b"HTTP/1.1 400 ")
+    assert straight == [] and not site.alerts()
+
+
 def test_a_key_of_another_kind_and_one_that_nobody_knows_are_refused_as_ever(site, straight):
     for key, status in (("pagerduty", b"403"), ("nobody", b"401")):
         with line_to(site) as line:

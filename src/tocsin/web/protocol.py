@@ -1,5 +1,5 @@
 """The HTTP protocol of the server, bounded where uvicorn is not: how large the head of a request is, and how long it and
-the body take.
+the body take; and a request names one host (RFC 9112, section 3.2).
 
 What is refused here never reaches the application; how large a body may be is bounded there, by address.
 
@@ -28,10 +28,14 @@ say so themselves, and earlier (:data:`tocsin.intake.limits.READ_SECONDS`)"""
 MAX_CONNECTIONS = 2000
 """at once; more are answered 503. Live pages hold one each, senders one while they send"""
 
-_REFUSAL = b"the first line and the headers have more than %d kB" % (MAX_HEAD // 1024)
+_TOO_LARGE = (
+    b"431 Request Header Fields Too Large",
+    b"the first line and the headers have more than %d kB" % (MAX_HEAD // 1024),
+)
+_NO_ONE_HOST = (b"400 Bad Request", b"a request of HTTP/1.1 names its host, in one Host header")
 
 
-class _TooLarge(Exception):
+class _Unacceptable(Exception):
     """Ends the parsing of a request."""
 
 
@@ -45,7 +49,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _between = True
     """whether nothing of a request has arrived since the last one"""
     _in_head = False
-    _too_large = False
+    _wrong: tuple[bytes, bytes] | None = None
+    """status and words for a request that is refused although it can be parsed"""
     _timer: asyncio.TimerHandle | None = None
     _declined = b""
     """the head of a request without the protocol that it offered, to be read once more"""
@@ -74,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head and went_on and not self.transport.is_closing():
             self._unparsed += len(data)
             if self._unparsed > MAX_HEAD:
-                self._refuse()
+                self._refuse(_TOO_LARGE)
 
     def _again(self, data: bytes) -> bool:
         """Takes a whole request whose head is, byte for byte, one that was parsed and went the straight way before."""
@@ -133,6 +138,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._declined = self._without_offer()
             return
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+            self._wrong = _NO_ONE_HOST
+            raise _Unacceptable  # the parser stops, and asks for a refusal
         self._in_head = False
         self._stop_timer()
         post = self._post()
@@ -206,7 +215,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 value = b", ".join(
                     one for part in value.split(b",") if (one := part.strip()).lower() not in offers
                 )
-            if name not in offers and value:
+                if not value:
+                    continue
+            if name not in offers:
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])
 
@@ -222,20 +233,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        if self._too_large:
-            self._refuse()
+        if self._wrong is not None:
+            self._refuse(self._wrong)
         else:
             self._end_with(b"400 Bad Request", msg.encode())
 
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > MAX_HEAD:
-            self._too_large = True
-            raise _TooLarge  # the parser stops, and uvicorn asks for a refusal
+            self._wrong = _TOO_LARGE
+            raise _Unacceptable  # as above
 
-    def _refuse(self) -> None:
+    def _refuse(self, wrong: tuple[bytes, bytes]) -> None:
         self._in_head = False
-        self._end_with(b"431 Request Header Fields Too Large", _REFUSAL)
+        self._end_with(*wrong)
 
     def _end_with(self, status: bytes, said: bytes) -> None:
         """The last answer of a connection whose request did not reach the application."""
