@@ -151,6 +151,23 @@ def test_a_request_that_names_no_one_host_is_taken_on_neither_way(site, straight
     assert straight == [] and not site.alerts()
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["known first", "known last"])
+def test_of_two_keys_the_same_one_counts_on_both_ways(site, straight, first):
+    keys = [key_of("prometheus"), "nobodys"]
+    lines = [f"Authorization: Bearer {key}\r\n" for key in (keys if first else reversed(keys))]
+    whole = post(BODIES["one"], "/api/v2/alerts").replace(
+        b"Host: x\r\n", f"Host: x\r\n{''.join(lines)}".encode()
+    )
+    answers = []
+    for _ in range(2):
+        with line_to(site) as line:
+            line.sendall(whole)
+            answers.append(answer_on(line))
+        site.app.straight = None
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 200 " if first else b"HTTP/1.1 401 ")
+
+
 def test_a_key_of_another_kind_and_one_that_nobody_knows_are_refused_as_ever(site, straight):
     for key, status in (("pagerduty", b"403"), ("nobody", b"401")):
         with line_to(site) as line:

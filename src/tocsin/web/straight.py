@@ -91,14 +91,16 @@ class Straight:
 
     def takes(self, url: bytes, headers: Headers) -> Post | None:
         """A request whose head this is, or None where it has to go the other way."""
-        length = key = b""
+        length, key, shown = b"", b"", False
         for name, value in headers:
             if name in ELSEWHERE:
                 return None
             if name == b"content-length":
                 length = value
             elif name == b"authorization":
-                key = value
+                if shown:  # which of two counts is said there
+                    return None
+                key, shown = value, True
         if not (length.isdigit() and len(length) < 8 and 0 < int(length) < LARGE):
             return None
         if url == ROOT:
