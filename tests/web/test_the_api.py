@@ -4,12 +4,14 @@ import json
 import re
 
 import httpx2
+import msgspec
 import pytest
 from fastapi.openapi.models import OpenAPI
 from people_at_the_door import Visitor, asks
 
 from tocsin.engine.commands import COMMANDS
 from tocsin.web.endpoints import READS, WRITES
+from tocsin.web.views import Done
 
 
 def test_the_document_is_openapi_and_every_reference_leads_somewhere(site):
@@ -285,3 +287,15 @@ def test_the_war_rooms_address_is_the_organisations_and_stays_where_a_form_does_
     me("POST", "/api/v1/incidents", json={"title": "everything is down", "severity": "P1"})
     told = me("GET", "/api/v1/incidents/INC-1/timeline").json()["timeline"]
     assert "war room: https://meet.example/inc-1" in [one["text"] for one in told]
+
+
+def test_a_redaction_answers_what_every_command_does(site):
+    site.alert("payments down", "pay-1")
+    owner = asks(site, "anna")
+    path = "/api/v1/incidents/INC-1/commands"
+    noted = owner("POST", f"{path}/note", json={"text": "the password is hunter2"}).json()["version"]
+    answer = owner("POST", f"{path}/redact", json={"fact": str(noted), "reason": "a password"})
+    assert answer.status_code == 200, answer.text
+    done = msgspec.convert(answer.json(), Done)
+    assert (done.number, done.status, done.severity) == ("INC-1", "investigating", "P1")
+    assert done.version > noted

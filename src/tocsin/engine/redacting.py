@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from tocsin.alerts.shape import AlertBody
+from tocsin.engine import acting
 from tocsin.engine import commands as c
-from tocsin.engine.access import Answer, allow, load, text_of
+from tocsin.engine.access import Answer, allow, answer, load, text_of
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents.actions import SERIES, ActionItem
@@ -50,12 +51,8 @@ def redact(work: Work, principal: Principal, command: c.Redact) -> Answer:
         for other in dict.fromkeys([after.merged_into, *after.merged_from]):
             if other:
                 _beside(work, work.load(other), words, f"{reason} ({after.name})")
-    return {
-        "id": after.id,
-        "number": after.name,
-        "version": after.version,
-        "message": f"the words of fact {wanted[0].version} are gone, and copies of them",
-    }
+    said = answer(after) if isinstance(after, Incident) else acting.answer(after)
+    return said | {"message": f"the words of fact {wanted[0].version} are gone, and copies of them"}
 
 
 def _beside(work: Work, incident: Incident, words: Collection[str], reason: str) -> None:
