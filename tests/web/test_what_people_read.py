@@ -3,9 +3,11 @@
 import html
 import re
 
+import httpx2
 import pytest
 from people_at_the_door import Visitor
 
+from markup import faults
 from tocsin.policy.load import default_policy_text
 from tocsin.web.server import sentence
 
@@ -57,7 +59,7 @@ def _first_step(site) -> str:
     return re.search(r'name="plan" value="recovery"><input type="hidden" name="step" value="(\w+)"', page)[1]
 
 
-def test_no_page_shows_what_machines_call_things(busy):
+def test_no_page_shows_what_machines_call_things_and_its_markup_is_whole(busy):
     anna = Visitor(busy, "anna")
     todo, seen = (
         [
@@ -84,9 +86,27 @@ def test_no_page_shows_what_machines_call_things(busy):
         if "html" in answer.headers["content-type"] and "as=" not in path:
             found = set(RAW.findall(read_by_people(answer.text)))
             assert found == set(), path
+            assert faults(answer.text) == [], path
             links = map(html.unescape, re.findall(r'href="(/[^"#]*)', answer.text))
             todo += [one for one in links if not one.startswith(APART) and not one.endswith("/export")]
     assert len(seen) > 80, "the pages lead to each other"
+
+
+def test_the_markup_of_doors_refusals_and_reports_is_whole(site):
+    site.alert("payments down", "pay-1")
+    her, nobody = Visitor(site, "lena"), httpx2.Client(base_url=site.url, headers={"accept": "text/html"})
+    for answer in (
+        *(nobody.get(path) for path in ("/sign-in", "/sign-in/x", "/a/x", "/report/x", "/api/docs")),
+        nobody.post("/sign-in", data={"login": "x", "password": "y"}),
+        nobody.get(site.page_for("chiara").ack_url),
+        *(her.get(path) for path in ("/", "/incidents/INC-1", "/services", "/people/anna", "/nowhere")),
+        her.post("/people/anna", verb="change_person", name="x"),
+        her.post("/incidents/INC-1", verb="note", text="x"),
+        her.post("/report", title=""),
+        her.post("/report", title="it is down"),
+        Visitor(site, "anna").get("/policy/guide?as=html"),
+    ):
+        assert faults(answer.text) == [], answer.url
 
 
 def test_a_drills_report_calls_promises_and_people_by_their_names(site):

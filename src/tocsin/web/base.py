@@ -194,7 +194,7 @@ class Web:
             lstrip_blocks=True,
         )
         self.templates.filters.update(
-            iso=to_iso, human=humanize, words=lambda text: plain(str(text)), local=local_text, field=field_text, ms=lambda at: at // MILLISECOND,
+            iso=iso_text, human=humanize, words=lambda text: plain(str(text)), local=local_text, field=field_text, ms=lambda at: at // MILLISECOND,
             day=lambda at, zone: local_text(at, zone)[:-6], today=today_text, countdown=countdown, utc=utc_text, clocked=clocked, channel=channel_text, date=date_text, zoned=zone_text, linked=linked_text,
             secure=lambda url: str(url).startswith(("http://", "https://")),
         )  # fmt: skip
@@ -316,6 +316,11 @@ def local_text(at: Instant, zone: str) -> str:
     """``Mon 2 Mar 09:00`` in a zone."""
     moment = to_datetime(at, zone_of(zone))
     return f"{moment:%a} {moment.day} {moment:%b %H:%M}"
+
+
+def iso_text(at: Instant) -> str:
+    """An instant as the ``datetime`` of a ``time`` element, to the second: HTML takes three digits of one, and not six."""
+    return to_iso(at - at % SECOND)
 
 
 def today_text(at: Instant, zone: str, now: Instant) -> str:
