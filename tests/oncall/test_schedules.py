@@ -256,8 +256,13 @@ def test_feeds_joined_are_one_calendar_of_short_lines() -> None:
     text = joined(parts, "Ängström, " * 12)
     assert all(len(line.encode()) <= 75 for line in text.split("\r\n"))
     calendar = icalendar.Calendar.from_ical(text)
-    assert str(calendar["x-wr-calname"]).startswith("On call: Ängström, Ängström")
+    assert str(calendar["x-wr-calname"]).startswith("On call: Ängström\\, Ängström")
     assert len(calendar.walk("VEVENT")) == parts[0].count("BEGIN:VEVENT") > 0
+
+
+def test_the_name_of_a_calendar_is_a_text_like_any_other() -> None:
+    feed = calendar_feed(Schedule("s", r"Berlin; Rome, C:\ops"), MONDAY, MONDAY + WEEK, now=MONDAY)
+    assert r"X-WR-CALNAME:On call: Berlin\; Rome\, C:\\ops" in feed.split("\r\n")
 
 
 def test_ten_thousand_schedules_are_answered_by_arithmetic_not_by_walking_through_time() -> None:

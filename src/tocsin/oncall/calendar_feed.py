@@ -62,7 +62,8 @@ def _frame(name: str) -> Any:
     calendar.add("prodid", "-//Tocsin//on call//EN")
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
-    calendar.add("x-wr-calname", name)
+    # a property that RFC 5545 does not know is a text too (3.8.8.2); the library escapes those that it knows
+    calendar.add("x-wr-calname", icalendar.vText(name))
     return calendar
 
 
