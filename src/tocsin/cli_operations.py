@@ -22,9 +22,10 @@ from tocsin.app import (
     sign_in_link,
 )
 from tocsin.engine import sealing
-from tocsin.engine.work import find_row
+from tocsin.engine.work import find_any, no_incident
 from tocsin.kernel.clock import to_iso
 from tocsin.kernel.errors import NotFound, Refused
+from tocsin.kernel.ports import Reader
 from tocsin.link_requests import ask
 from tocsin.providers.console import ConsoleChannel
 from tocsin.settings import Settings, load_settings
@@ -160,7 +161,7 @@ def verify(what: str, key: str, **flags: Any) -> None:
                 raise NotFound(
                     f"there is no {Path(settings.data) / KEY_FILE}, whose key made the seals; put it back from the backup"
                 )
-            verdict = opened.store.read(lambda r: sealing.check_stream(r, find_row(r, what), opened.secret))
+            verdict = opened.store.read(lambda r: _verdict(r, what, opened.secret))
         finally:
             opened.store.close()
     if verdict.flaw:
@@ -171,6 +172,13 @@ def verify(what: str, key: str, **flags: Any) -> None:
         else "not sealed yet"
     )
     click.echo(f"{verdict.facts} facts, unbroken from the first to {to_iso(verdict.until)}; {sealed}")
+
+
+def _verdict(reader: Reader, what: str, secret: bytes) -> sealing.Verdict:
+    row = find_any(reader, what)
+    if row is None:
+        raise no_incident(what)
+    return sealing.check_stream(reader, row, secret)
 
 
 @click.command()

@@ -299,3 +299,26 @@ def test_a_redaction_answers_what_every_command_does(site):
     done = msgspec.convert(answer.json(), Done)
     assert (done.number, done.status, done.severity) == ("INC-1", "investigating", "P1")
     assert done.version > noted
+
+
+def test_an_incident_is_named_by_its_number_with_its_own_series_or_none(site):
+    site.alert("payments down", "pay-1")
+    item = {"text": "watch slow queries", "owner": "greta", "criteria": "an alert at 2 s"}
+    site.make_owner()
+    made = site.api("POST", "/api/v1/incidents/INC-1/commands/action_add", json=item)
+    assert made.json()["number"] == "ACT-1"
+    owner, page = asks(site, "anna"), Visitor(site, "anna")
+    for said in ("INC-1", "inc-1", "1"):
+        assert owner("GET", f"/api/v1/incidents/{said}").json()["name"] == "INC-1", said
+    for said in ("-1", "--1", "INC-", "INC--1", "ACT-1"):
+        for more in ("", "/export", "/timeline", "/score"):
+            refused = owner("GET", f"/api/v1/incidents/{said}{more}")
+            assert refused.status_code == 404, (said, more)
+            assert refused.json()["detail"] == f"there is no incident {said}"
+        assert page.get(f"/incidents/{said}").status_code == 404, said
+        assert page.get(f"/incidents/{said}/export").status_code == 404, said
+        noted = owner("POST", f"/api/v1/incidents/{said}/commands/note", json={"text": "x"})
+        assert noted.status_code == 404, said
+    for said in ("-1", "INC-1"):
+        assert owner("GET", f"/api/v1/actions/{said}").status_code == 404, said
+    assert owner("GET", "/api/v1/actions/1").json()["number"] == "ACT-1"

@@ -393,17 +393,26 @@ def search_text(incident: Incident) -> str:
 
 
 def find_row(reader: Reader, reference: str) -> StreamRow:
-    """The stream row of an id or a number; raises :class:`NotFound`."""
-    series, dash, number = reference.upper().rpartition("-")
-    said = reference
-    if number.isascii() and number.isdigit() and len(number) < 18 and (dash or reference.isdigit()):
-        row = reader.stream_by_number(series or "INC", int(number))
-        said = f"{series or 'INC'}-{int(number)}"
-    else:
-        row = reader.stream(Stream("incident", reference))
-    if row is None:
-        raise no_incident(said)
+    """The stream row of an incident by its id or its number; raises :class:`NotFound`."""
+    row = find_any(reader, reference)
+    if row is None or row.stream.kind != "incident":  # an action item has a number too
+        numbered = _numbered(reference)
+        raise no_incident(f"{numbered[0]}-{numbered[1]}" if numbered else reference)
     return row
+
+
+def find_any(reader: Reader, reference: str) -> StreamRow | None:
+    """The stream row of an incident's id, or of a number in any series: ``INC-7``, ``7``, ``ACT-3``."""
+    numbered = _numbered(reference)
+    return reader.stream_by_number(*numbered) if numbered else reader.stream(Stream("incident", reference))
+
+
+def _numbered(reference: str) -> tuple[str, int] | None:
+    """(series, number) of a reference that has a number; a number alone is an incident's."""
+    series, dash, number = reference.upper().rpartition("-")
+    if number.isascii() and number.isdigit() and len(number) < 18 and (series or not dash):
+        return series or "INC", int(number)
+    return None
 
 
 def no_incident(name: str) -> NotFound:
