@@ -289,6 +289,19 @@ def test_the_war_rooms_address_is_the_organisations_and_stays_where_a_form_does_
     assert "war room: https://meet.example/inc-1" in [one["text"] for one in told]
 
 
+def test_an_instant_in_an_address_is_described_as_one(site):
+    paths = httpx2.get(site.url + "/api/openapi.json", timeout=10).json()["paths"]
+    said = {
+        (path, one["name"]): one["schema"].get("format")
+        for path, methods in paths.items()
+        for operation in methods.values()
+        for one in operation["parameters"]
+        if one["in"] == "query" and "instant" in one.get("description", "")
+    }
+    named = [("/api/v1/figures", "from"), ("/api/v1/figures", "to"), ("/api/v1/oncall", "at")]
+    assert said == dict.fromkeys(named, "date-time")
+
+
 def test_a_redaction_answers_what_every_command_does(site):
     site.alert("payments down", "pay-1")
     owner = asks(site, "anna")

@@ -36,6 +36,8 @@ ERRORS = {
 }  # fmt: skip
 BOUNDS = {"weeks": (1, 52), "limit": (1, 500), "days": (1, 90), "after": (0, 2**53)}
 """query parameters that are numbers → least and most"""
+MOMENTS = frozenset({"at", "from", "to"})
+"""query parameters that are instants"""
 NEVER_EMPTY = frozenset(
     {"title", "text", "name", "reason", "note", "services", "targets", "matchers", "scopes"}
 )
@@ -165,7 +167,9 @@ def _read(one: Read, names: dict[type, str]) -> dict[str, Any]:
             "in": "query",
             "required": False,
             "description": meaning,
-            "schema": {"type": NAMES[kind]} | _bounds(name),
+            "schema": {"type": NAMES[kind]}
+            | _bounds(name)
+            | ({"format": "date-time"} if name in MOMENTS else {}),
         }
         for name, (kind, meaning) in one.query.items()
     ]
