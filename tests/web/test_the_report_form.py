@@ -5,10 +5,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
+import msgspec
 import pytest
 from people_at_the_door import Visitor, asks
 
 from tocsin.engine import administration
+from tocsin.engine.work import find_row, read_incident
 from tocsin.web import api as api_module
 from tocsin.web import report_pages
 
@@ -67,3 +69,17 @@ def test_whoever_reports_too_often_is_told_when_again_on_every_way(site):
         assert refused.status_code == 429, way
         assert 0 < int(refused.headers["retry-after"]) <= 900, way
         assert "too many tries" in refused.text, way
+
+
+def test_whoever_is_paged_as_two_things_is_named_once(site):
+    anna, directory = asks(site, "anna"), site.tocsin.engine.directory()
+    schedule = directory.answering_team(service="payments")[0].schedule
+    body = msgspec.to_builtins(directory.settings) | {"commander_schedule": schedule}
+    known = {name: body[name] for name in ("name", "zone", "commander_schedule", "default_team")}
+    changed = anna("PUT", "/api/v1/organisation", json=known)
+    assert changed.status_code == 200, changed.text
+    report = {"title": "payments are down for everybody", "service": "payments"}
+    answer = anna("POST", "/api/v1/reports", json=report).json()
+    incident = site.tocsin.engine.store.read(lambda r: read_incident(r, find_row(r, answer["number"])))
+    assert [run.kind for run in incident.runs.values()] == ["responders", "commander"], answer
+    assert len(answer["paged"]) == 1, answer

@@ -81,7 +81,8 @@ def report(desk: Desk, change: c.Report) -> Answer:
     if kind.restricted and desk.principal.person:
         work.record(incident, f.MembersAdded([desk.principal.person], "reported it"))
     work.flush()
+    paged = dict.fromkeys(person for run in incident.runs.values() for person in run.paged)
     return {
         "id": incident.id, "number": incident.name, "severity": incident.severity, "reason": incident.severity_reason,
-        "paged": [desk.directory.name(person) for run in incident.runs.values() for person in run.paged],
+        "paged": [desk.directory.name(person) for person in paged],
     }  # fmt: skip
