@@ -96,6 +96,14 @@ def test_each_key_sees_its_own_alerts_and_silences(site):
     assert site.api("GET", f"/silence/{id}").json()["id"] == id
 
 
+@pytest.mark.parametrize("id", ["%00", "a%00b", "%ff%fe", "x", str(uuid.uuid4())])
+def test_a_silence_that_is_not_there_is_404_whatever_its_id_is_made_of(site, id):
+    for method in ("GET", "DELETE"):
+        answer = site.api(method, f"/silence/{id}")
+        assert answer.status_code == 404, (method, answer.text)
+        assert answer.json().startswith("there is no silence "), method
+
+
 @pytest.mark.semantics(24)
 def test_silencing_is_a_scope_of_its_own(site):
     refused = site.api("POST", "/silences", "quiet", json=silence(site))

@@ -361,7 +361,9 @@ class WaysIn:
 
     @staticmethod
     def _own(reader: Reader, integration: Integration, id: str) -> Silence:
-        row = reader.record("silence", id)
+        row = (
+            reader.record("silence", id) if id.isprintable() else None
+        )  # a NUL is no part of one, and the store takes none
         silence = decode(row.body, Silence) if row else None
         if silence is None or silence.integration != integration.id:
             raise NotFound(f"there is no silence {id[:40]} of this integration")
