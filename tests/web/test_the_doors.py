@@ -16,6 +16,7 @@ from tocsin.identity import passwords
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import MINUTE, ManualClock
 from tocsin.kernel.errors import Forbidden
+from tocsin.kernel.ports import RecordRow
 from tocsin.web import pages
 from tocsin.web.security import Throttle, TooMany, same_site
 
@@ -184,6 +185,36 @@ def test_a_right_password_costs_no_try(site):
     fields = {"login": site.login, "password": site.password}
     for _ in range(15):
         assert httpx2.post(site.url + "/sign-in", data=fields, timeout=20).status_code == 303
+
+
+def test_tries_by_any_name_of_a_person_count_together_and_nothing_tells_that_there_is_one(site, monkeypatch):
+    looked_at = []
+    put(site, "anna", login="anna.w", email="anna@fernhill.example")
+
+    def verify(stored, password):
+        looked_at.append(stored)
+        return password == "right"
+
+    monkeypatch.setattr("tocsin.web.auth.verify_password", verify)
+    site.tocsin.store.write(lambda tx: tx.put_record(RecordRow("password", "anna", "", b"hers", 0)))
+    monkeypatch.setattr("tocsin.web.auth.needs_rehash", lambda stored: False)
+
+    def answers(*names, password="wrong"):
+        sent = [{"login": name, "password": password} for name in names]
+        found = [httpx2.post(site.url + "/sign-in", data=fields, timeout=20) for fields in sent]
+        return [(one.status_code, re.sub(r'value="[^"]*"', "", one.text)) for one in found]
+
+    hers = answers(*["anna.w", "ANNA@fernhill.example", "anna"] * 4)
+    nobodys = answers(*["nobody", "nobody@fernhill.example", "nobody.w"] * 4)
+    assert hers == nobodys
+    assert {status for status, _ in hers} == {401}
+    assert looked_at.count("hers") == 10
+    assert len(looked_at) == 24, "a hash is looked at each time, so that all take as long"
+    assert answers("anna", password="right")[0][0] == 401, "guesses by another name are no more guesses"
+    site.tocsin.engine.clock.skip(16 * MINUTE)
+    assert answers("anna", password="right")[0][0] == 303
+    assert {status for status, _ in answers(*["anna"] * 10)} == {401}, "whoever got in starts anew"
+    assert answers("anna")[0][0] == 429
 
 
 def test_what_is_taken_is_counted_and_can_be_given_back():

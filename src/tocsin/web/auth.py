@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.requests import Request
 
 from tocsin.engine.engine import Engine
@@ -87,13 +89,23 @@ def _token(engine: Engine, secret: str) -> Principal:
     return person_principal(person.id, person.role, scopes=granted(stored.scopes), kind="token")
 
 
-def sign_in(engine: Engine, login: str, password: str, label: str = "") -> tuple[str, Session]:
+def sign_in(
+    engine: Engine,
+    login: str,
+    password: str,
+    label: str = "",
+    may_try: Callable[[str], bool] = lambda person: True,
+) -> tuple[str, Session]:
     """(cookie secret, session). Raises :class:`Unauthenticated` without saying which of both was wrong.
 
+    ``may_try`` is asked with a person's id before their password is looked at. Where it says no, that is answered like a
+    wrong password and takes as long: another answer would tell that two names are one person's, and so that there is one.
     A hash made with other parameters than today's is made anew.
     """
     person = engine.directory().person_by_login(login) or engine.directory().people.get(login.strip())
     row = engine.store.read(lambda r: r.record("password", person.id)) if person else None
+    if person is not None and not may_try(person.id):
+        row = None
     right = verify_password(bytes(row.body).decode() if row else _NOBODYS, password)
     if person is None or row is None or not right or not person.active:
         raise Unauthenticated("name or password is wrong")

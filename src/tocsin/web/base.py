@@ -201,6 +201,7 @@ class Web:
         self.wakers: set[asyncio.Event] = set()
         self.event_loop: asyncio.AbstractEventLoop | None = None
         self.sign_ins = Throttle(engine.clock, 10)
+        self.sign_ins_as = Throttle(engine.clock, 10)
         self.sign_ins_from = Throttle(engine.clock, 60)
         self.reports = Throttle(engine.clock, 5)
         engine.store.subscribe(self._committed)

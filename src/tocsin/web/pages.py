@@ -60,7 +60,8 @@ class Pages:
             return self.web.page("message.html", request, 404, title="Link not found", text=error.sentence)
 
     async def sign_in(self, request: Request) -> Response:
-        """Ten tries in a quarter of an hour for one name from one address; the links in pages need no sign-in.
+        """Ten tries in a quarter of an hour for one name from one address, and for one person by whichever of their names; the
+        links in pages need no sign-in.
 
         A try counts before it is made, and few passwords are looked at together: each takes tens of megabytes.
         """
@@ -76,9 +77,13 @@ class Pages:
         try:
             self.web.sign_ins.take(key)
             self.web.sign_ins_from.take(address)
-            secret, _ = await self._one_of_few(
+            secret, session = await self._one_of_few(
                 lambda: auth.sign_in(
-                    self.web.engine, login, str(form.get("password", "")), auth.device(request)
+                    self.web.engine,
+                    login,
+                    str(form.get("password", "")),
+                    auth.device(request),
+                    lambda person: self.web.sign_ins_as.takes((address, person)),
                 )
             )
         except (Unauthenticated, TooMany) as error:
@@ -94,6 +99,7 @@ class Pages:
                 answer.headers["retry-after"] = str(error.retry_after)
             return answer
         self.web.sign_ins.forget(key)
+        self.web.sign_ins_as.forget((address, session.person))
         self.web.sign_ins_from.give_back(address)
         return self._with_cookie(secret, following or "/")
 

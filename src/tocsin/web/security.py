@@ -155,6 +155,14 @@ class Throttle:
             self._check(key, now)
             self._count(key, now)
 
+    def takes(self, key: Hashable) -> bool:
+        """Takes a try, or answers that the key has none left."""
+        try:
+            self.take(key)
+        except TooMany:
+            return False
+        return True
+
     def give_back(self, key: Hashable) -> None:
         """The last try of the key does not count."""
         with self._lock:
