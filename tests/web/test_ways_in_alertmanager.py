@@ -96,7 +96,7 @@ def test_each_key_sees_its_own_alerts_and_silences(site):
     assert site.api("GET", f"/silence/{id}").json()["id"] == id
 
 
-@pytest.mark.parametrize("id", ["%00", "a%00b", "%ff%fe", "x", str(uuid.uuid4())])
+@pytest.mark.parametrize("id", ["%00", "a%00b", "%ff%fe", "x", "3f1c2a50-8d0e-4a59-9f6e-2f6f0f8d1b7c"])
 def test_a_silence_that_is_not_there_is_404_whatever_its_id_is_made_of(site, id):
     for method in ("GET", "DELETE"):
         answer = site.api(method, f"/silence/{id}")

@@ -69,7 +69,7 @@ class EscalationPages:
                 administer(visit.engine, visit.principal, change)
                 return visit.go(f"/escalation/{change.id}", "Saved.")
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         directory = visit.directory
         return visit.page(
             "escalation.html", 400 if error else 200, error=error, one=one, users=users_of(directory, one),

@@ -109,7 +109,7 @@ class OncallPages:
                     "/oncall", str(answer.get("warning") or SAYS.get(str(visit.form.get("verb")), "Saved."))
                 )
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         start, end = overview.upcoming(visit.engine, DAYS)
         directory = visit.directory
         schedules = sorted(directory.schedules.values(), key=lambda one: one.name.casefold())
@@ -132,7 +132,7 @@ class OncallPages:
                 said = SAYS.get(str(visit.form.get("verb")), "Saved.")
                 return visit.go(f"/oncall/{schedule.id}", str(answer.get("warning") or said))
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         start, end = overview.upcoming(visit.engine, DAYS)
         directory = visit.directory
         overrides = directory.overrides_of(schedule.id)
@@ -179,7 +179,7 @@ class OncallPages:
                 administer(visit.engine, visit.principal, change)
                 return visit.go(f"/oncall/{change.id}", "Saved.")
             except TocsinError as refused:
-                error = refused.sentence
+                error = visit.why(refused)
         return visit.page(
             "schedule_edit.html", 400 if error else 200, error=error, schedule=schedule, rotations=[*schedule.rotations, None],
             known={one.id for one in visit.directory.people.values() if one.active},
