@@ -388,19 +388,27 @@ def merge(incident: str, into: str, reason: str, as_json: bool) -> None:
     )
 
 
+MOVES = ("investigate", "identify", "monitor", "resolve", "close", "reopen", "false_alarm")
+"""what people say where the verb is *move*"""
+
+
 @click.command("do")
 @click.argument("incident")
 @click.argument("verb")
 @click.argument("fields", nargs=-1)
 @as_json
 def do(incident: str, verb: str, fields: tuple[str, ...], as_json: bool) -> None:
-    """Any other verb of the API, with its fields as NAME=VALUE.
+    """Any other verb of the API, with its fields as NAME=VALUE. A status may stand for the move to it.
 
     \b
     Example:
       tocsin do INC-7 protocol step=mitigate how="rolled back"
+      tocsin do INC-7 false_alarm reason="a test that nobody announced"
     """
-    send(incident, verb, pairs(fields), as_json)
+    body = pairs(fields)
+    if verb in MOVES:
+        verb, body = "move", {"to": verb} | body
+    send(incident, verb, body, as_json)
 
 
 def pairs(fields: tuple[str, ...]) -> dict[str, Any]:

@@ -82,6 +82,13 @@ def test_each_verb_says_what_happened(verb):
     )
 
 
+def test_a_status_stands_for_the_move_to_it(verb, site):
+    site.alert("payments down", "pay-1")
+    verb("ack", "INC-1")
+    verb("do", "INC-1", "false_alarm", "reason=a test that nobody announced")
+    assert site.api("GET", "/api/v1/incidents/INC-1").json()["status"] == "false_alarm"
+
+
 def test_nothing_is_cut_when_it_is_piped_and_nothing_is_read_as_markup(verb):
     long = "https://runbooks.fernhill.example/" + "x" * 180
     verb("declare", f"[bold]see[/] {long}", "--severity", "P3")
