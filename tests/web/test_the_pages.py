@@ -216,7 +216,12 @@ def test_a_team_gets_an_escalation_policy_of_its_own_and_is_paged_by_it(site):
     refused = owner.post("/escalation/nights-of-payments", verb="remove_escalation_policy")
     assert refused.status_code != 303 and f"the team {team.name} would be paged another way" in refused.text
     owner.post(
-        "/teams/payments", verb="put_team", name=team.name, members=list(team.members), schedule=team.schedule
+        "/teams/payments",
+        verb="put_team",
+        name=team.name,
+        members=list(team.members),
+        schedule=team.schedule,
+        escalation_policy="payments",
     )
     assert owner.post("/escalation/nights-of-payments", verb="remove_escalation_policy").status_code == 303
     assert "nights-of-payments" not in site.tocsin.engine.directory().escalation_policies
@@ -227,11 +232,16 @@ def test_a_team_gets_an_escalation_policy_of_its_own_and_is_paged_by_it(site):
     [
         ({"targets": "on_call schedule:payments"}, "names, line 1"),
         ({"targets": "on_call = person:nobody"}, "there is no person"),
-        ({"targets": "on_call = on_call"}, "means itself"),
+        ({"targets": "on_call = on_call"}, "on_call means on_call"),
+        ({"targets": "on_call = a\na = b\nb = a"}, "means"),
+        ({"targets": "night lead = person:hugo"}, "is no name"),
+        ({"steps-P1": "0: on_call\n30 min business: cto\n1 h: ceo"}, "would wait with it"),
+        ({"steps-P1": "0: on_call\n1 h: cto\n30 min: ceo"}, "is earlier"),
+        ({"steps-P1": "1 h: on_call"}, "the first step of p1 comes within 15 min"),
         ({"targets": "on_call = on_cal"}, "did you mean"),
         ({"steps-P1": "soon: on_call"}, "is not a duration"),
         ({"steps-P1": "0: on_call\n2 min"}, "P1, line 2"),
-        ({"steps-P2": "8 days: on_call"}, "7 days are the most"),
+        ({"steps-P2": "0: on_call\n8 days: on_call"}, "7 days are the most"),
         ({"steps-P1": "0: schedule:none"}, "there is no schedule"),
         ({"name": " "}, "the name is empty"),
     ],
@@ -248,6 +258,33 @@ def test_an_escalation_policy_that_would_page_nobody_is_refused_with_the_line_an
     ]
     for value in fields.values():
         assert html.escape(value.split("\n")[0].strip()) in answer.text
+
+
+def test_what_an_escalation_policy_means_is_not_removed_under_it_and_its_form_keeps_every_second(site):
+    owner = asks(site, "anna")
+    body = {
+        "name": "New", "targets": {"on_call": "schedule:payments", "helpers": "team:platform", "maker": "person:hugo"},
+        "steps": {"P1": [{"after": "0", "page": ["on_call"]}, {"after": "8000 s", "page": ["service:api"]}]},
+    }  # fmt: skip
+    page = Visitor(site, "anna")
+    made = page.post(
+        "/escalation/new", verb="put_escalation_policy", name="New", targets="on_call = schedule:payments"
+    )
+    assert made.headers["location"] == "/escalation/new-2", "new is where a page makes one"
+    assert owner("PUT", "/api/v1/escalation-policies/new-2", json=body).status_code == 200
+    assert "2 h 13 min 20 s: service:api" in page.get("/escalation/new-2").text
+    for path in ("/schedules/payments", "/teams/platform", "/services/api"):
+        answer = owner("DELETE", f"/api/v1{path}")
+        assert answer.status_code == 409, (path, answer.text)
+    site.tocsin.engine.put_records([])
+    for team in site.tocsin.engine.directory().teams.values():
+        fields = {"name": team.name, "members": list(team.members), "schedule": "platform"}
+        assert owner("PUT", f"/api/v1/teams/{team.id}", json=fields).status_code == 200
+    refused = owner("DELETE", "/api/v1/schedules/payments")
+    assert refused.status_code == 409 and "the escalation policy New" in refused.text
+    gone = owner("PATCH", "/api/v1/people/hugo", json={"active": False})
+    assert "still meant by the escalation policy New" in gone.json()["warning"]
+    assert page.post("/escalation/new-2", verb="rotate_key", name="other").status_code == 404
 
 
 def test_escalation_policies_are_read_by_all_and_changed_by_owners(site):

@@ -144,9 +144,9 @@ def check_id(id: str) -> str:
 
 
 def slug(name: str, taken: Iterable[str]) -> str:
-    """An id made of a name, with a number where it is taken."""
+    """An id made of a name, with a number where it is taken; never ``new``, which is where a page makes one."""
     base = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:50] or "one"
-    known, id, number = set(taken), base, 1
+    known, id, number = {"new", *taken}, base, 1
     while id in known:
         number += 1
         id = f"{base}-{number}"

@@ -6,6 +6,7 @@ from tocsin.catalogue.services import Service, by_id, cycle
 from tocsin.catalogue.teams import Team
 from tocsin.engine import changes as c
 from tocsin.engine.admin_desk import Answer, Desk, check_id, known, name_of, require, text_of
+from tocsin.engine.admin_escalation import naming
 from tocsin.engine.admin_people import person_of
 from tocsin.incidents.directory import OrganisationSettings
 from tocsin.kernel.clock import DAY
@@ -104,6 +105,7 @@ def remove_schedule(desk: Desk, change: c.RemoveSchedule) -> Answer:
     users = [team.name for team in desk.directory.teams.values() if team.schedule == change.schedule]
     if desk.directory.commander_schedule == change.schedule:
         users.append("the commanders' rotation")
+    users += naming(desk.directory, "schedule", change.schedule)
     require(not users, f"{', '.join(users)} would have nobody on call; give them another schedule first")
     desk.remove("schedule", change.schedule)
     for override in desk.directory.overrides_of(change.schedule):
@@ -129,6 +131,8 @@ def remove_team(desk: Desk, change: c.RemoveTeam) -> Answer:
     desk.allow("services_edit")
     owned = [one.name for one in desk.directory.services.values() if one.team == change.team]
     require(not owned, f"the team owns {', '.join(owned)}; give these to another team first")
+    users = naming(desk.directory, "team", change.team)
+    require(not users, f"{', '.join(users)} would page nobody; change it first")
     desk.remove("team", change.team)
     return {"id": change.team}
 
@@ -159,6 +163,8 @@ def remove_service(desk: Desk, change: c.RemoveService) -> Answer:
     desk.allow("services_edit")
     users = [one.name for one in desk.directory.services.values() if change.service in one.depends_on]
     require(not users, f"{', '.join(users)} depend on it; change these first")
+    users = naming(desk.directory, "service", change.service)
+    require(not users, f"{', '.join(users)} would page nobody; change it first")
     desk.remove("service", change.service)
     return {"id": change.service}
 

@@ -17,6 +17,7 @@ from tocsin.catalogue.people import (
 )
 from tocsin.engine import changes as c
 from tocsin.engine.admin_desk import Answer, Desk, check_id, code_hash, name_of, require, slug, text_of
+from tocsin.engine.admin_escalation import naming
 from tocsin.kernel.clock import MINUTE, Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.errors import NotFound, Refused, Unusable
@@ -122,7 +123,7 @@ def _end_access(desk: Desk, person: str) -> None:
 
 
 def _still_on(desk: Desk, person: Person) -> str:
-    """Schedules that still name somebody who is no longer active."""
+    """Schedules and escalation policies that still name somebody who is no longer active."""
     if person.active:
         return ""
     names = [
@@ -130,7 +131,9 @@ def _still_on(desk: Desk, person: Person) -> str:
         for one in desk.directory.schedules.values()
         if any(person.id in rotation.members for rotation in (*one.rotations, *one.secondary))
     ]
-    return f"{person.name} is still in {', '.join(names)}: the turns go to nobody" if names else ""
+    said = [f"still in {', '.join(names)}: the turns go to nobody"] if names else []
+    said += [f"still meant by {one}" for one in naming(desk.directory, "person", person.id)]
+    return f"{person.name} is {'; '.join(said)}" if said else ""
 
 
 def add_contact(desk: Desk, change: c.AddContact) -> Answer:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tocsin.engine.admin_desk import slug
+from tocsin.engine.admin_escalation import teams_of
 from tocsin.engine.administration import administer
 from tocsin.engine.changes import ChainStep, PutEscalationPolicy
 from tocsin.incidents.directory import Directory
-from tocsin.kernel.clock import Instant, humanize
+from tocsin.kernel.clock import SECOND, Instant, humanize
 from tocsin.kernel.errors import NotFound, TocsinError, Unusable, UnusableMany
 from tocsin.oncall.escalation import EscalationPolicy, EscalationStep
 from tocsin.policy.calendar import BUSINESS, ELAPSED
 from tocsin.policy.model import Policy
 from tocsin.web.base import Visit, Web
 
+MOST_FAULTS = 50
+"""lines that are named where they cannot be read"""
 BUSINESS_WORD, AT_ONCE = "business", "at once"
 
 
@@ -47,7 +52,7 @@ class EscalationPages:
         directory = visit.directory
         found = sorted(directory.escalation_policies.values(), key=lambda one: one.name.casefold())
         return visit.page(
-            "escalations.html", policies=found, users={one.id: users_of(directory, one) for one in found},
+            "escalations.html", policies=found, users={one.id: teams_of(directory, one.id) for one in found},
         )  # fmt: skip
 
     def policy(self, visit: Visit) -> Response:
@@ -65,6 +70,8 @@ class EscalationPages:
                 if visit.form.get("verb") == "remove_escalation_policy":
                     visit.act("remove_escalation_policy", escalation_policy=one.id)
                     return visit.go("/escalation", f"{one.name} is removed.")
+                if visit.form.get("verb") != PutEscalationPolicy.verb:
+                    raise NotFound(f"this page has no form {str(visit.form.get('verb', ''))[:40]!r}")
                 change = change_of(visit, one.id, list(policy.severities))
                 administer(visit.engine, visit.principal, change)
                 return visit.go(f"/escalation/{change.id}", "Saved.")
@@ -72,22 +79,12 @@ class EscalationPages:
                 error = visit.why(refused)
         directory = visit.directory
         return visit.page(
-            "escalation.html", 400 if error else 200, error=error, one=one, users=users_of(directory, one),
+            "escalation.html", 400 if error else 200, error=error, one=one, users=teams_of(directory, one.id),
             teams=sorted(directory.teams.values(), key=lambda team: team.name.casefold()), severities=list(policy.severities),
             targets="\n".join(f"{name} = {meant}" for name, meant in one.targets.items()),
             steps={severity: lines_of(one.steps_for(severity)) for severity in policy.severities},
             stages={severity: stages(one, severity, policy, directory, visit.now) for severity in policy.severities} if one.id else {},
         )  # fmt: skip
-
-
-def users_of(directory: Directory, one: EscalationPolicy) -> list[str]:
-    """The names of the teams that are paged by it."""
-    return [
-        team.name
-        for team in directory.teams.values()
-        if (one.id and team.escalation_policy == one.id)
-        or (one.team == team.id and not team.escalation_policy)
-    ]
 
 
 def stages(
@@ -119,40 +116,41 @@ def delay(after: int, business: bool) -> str:
 def lines_of(steps: tuple[EscalationStep, ...]) -> str:
     """A chain as the form has it: ``2 min: secondary, on_call``; with ``business`` behind the time where that is meant."""
     return "\n".join(
-        f"{humanize(step.after) if step.after else 0}{f' {BUSINESS_WORD}' if step.business else ''}: {', '.join(step.targets)}"
+        f"{exactly(step.after)}{f' {BUSINESS_WORD}' if step.business else ''}: {', '.join(step.targets)}"
         for step in steps
     )
+
+
+def exactly(duration: int) -> str:
+    """A duration as a form takes it, nothing left out: ``2 h 13 min 20 s``."""
+    seconds, parts = duration // SECOND, []
+    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        parts += [f"{count} {unit}"] if count else []
+    return " ".join(parts) or "0"
 
 
 def change_of(visit: Visit, id: str, severities: list[str]) -> PutEscalationPolicy:
     """The form; raises :class:`UnusableMany` with every line that cannot be read."""
     form, faults = visit.form, list[Unusable]()
     name = str(form.get("name", ""))
-    targets: dict[str, str] = {}
-    for number, line in enumerate(_lines(str(form.get("targets", ""))), 1):
-        target, sign, meant = (part.strip() for part in line.partition("="))
-        if not (sign and target and meant):
-            faults.append(
-                Unusable(
-                    f"{line[:80]!r}: write a name, = and whom it means, as in on_call = schedule:payments",
-                    f"names, line {number}",
-                )
-            )
-        targets[target] = meant
+
+    def parts(text: str, sign: str, example: str, where: str) -> Iterator[tuple[str, str]]:
+        for number, line in enumerate(_lines(text), 1):
+            left, found, right = (part.strip() for part in line.partition(sign))
+            if found and left and right:
+                yield left, right
+            elif len(faults) < MOST_FAULTS:
+                faults.append(Unusable(f"{line[:80]!r}: write it like {example}", f"{where}, line {number}"))
+
+    targets = dict(parts(str(form.get("targets", "")), "=", "on_call = schedule:payments", "names"))
     steps: dict[str, list[ChainStep]] = {}
     for severity in severities:
-        for number, line in enumerate(_lines(str(form.get(f"steps-{severity}", ""))), 1):
-            after, colon, page = (part.strip() for part in line.partition(":"))
-            if not (colon and after and page):
-                faults.append(
-                    Unusable(
-                        f"{line[:80]!r}: write when, a colon and whom, as in 2 min: secondary, on_call",
-                        f"{severity}, line {number}",
-                    )
-                )
-                continue
-            business = after.endswith(f" {BUSINESS_WORD}")
+        for after, page in parts(
+            str(form.get(f"steps-{severity}", "")), ":", "2 min: secondary, on_call", severity
+        ):
             named = [part.strip() for part in page.split(",") if part.strip()]
+            business = after.endswith(f" {BUSINESS_WORD}")
             steps.setdefault(severity, []).append(
                 ChainStep(after.removesuffix(f" {BUSINESS_WORD}"), named, business)
             )
