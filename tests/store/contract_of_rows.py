@@ -359,6 +359,13 @@ class RecordContract:
         assert store.read(lambda tx: tx.record_by("team", "bob@example.org")) is None
         assert [row.id for row in store.read(lambda tx: tx.records("person"))] == ["anna", "bob"]
 
+    def test_the_newest_records_of_a_kind_are_read_some_at_a_time(self, store):
+        rows = [a_record(id) for id in "bdac"] + [a_record("z", kind="team")]
+        store.write(lambda tx: tx.put_records(rows))
+        found = store.read(lambda tx: tx.newest_records("person", 3))
+        assert [row.id for row in found] == ["d", "c", "b"]
+        assert [row.id for row in store.read(lambda tx: tx.newest_records("person", 3, "b"))] == ["a"]
+
     def test_the_mark_counts_every_change_of_a_record(self, store):
         assert store.read(lambda tx: tx.mark("records")) == 0
         store.write(lambda tx: tx.put_record(a_record()))

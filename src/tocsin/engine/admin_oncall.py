@@ -109,7 +109,7 @@ def remove_schedule(desk: Desk, change: c.RemoveSchedule) -> Answer:
     require(not users, f"{', '.join(users)} would have nobody on call; give them another schedule first")
     desk.remove("schedule", change.schedule)
     for override in desk.directory.overrides_of(change.schedule):
-        desk.tx.delete_record("override", override.id)
+        desk.remove("override", override.id)
     return {"id": change.schedule}
 
 

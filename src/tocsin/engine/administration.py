@@ -98,7 +98,8 @@ def administer(
                 verb=change.verb,
                 answer=answer,
             )
-            tx.put_record(journal.row_of(entry, desk.new_id()))
+            if entry is not None:
+                tx.put_record(journal.row_of(entry, desk.new_id()))
         if idempotency_key:
             kept = {key: value for key, value in answer.items() if key not in ("secret", "url")}
             tx.remember(principal.id, idempotency_key, digest, encode(kept), desk.now)

@@ -99,6 +99,12 @@ class RecordReading:
     def records(self, kind: str) -> list[RecordRow]:
         return [RecordRow(*row) for row in self.session.rows(_ALL_RECORDS, {"kind": kind})]
 
+    def newest_records(self, kind: str, limit: int, before: str = "") -> list[RecordRow]:
+        older = " AND id < :before" if before else ""
+        text = f"{_RECORDS}{older} ORDER BY id DESC LIMIT :limit"
+        params = {"kind": kind, "limit": limit} | ({"before": before} if before else {})
+        return [RecordRow(*row) for row in self.session.rows(sql(text), params)]
+
     def mark(self, name: str) -> int:
         marks = self.session.marks
         if name not in marks:

@@ -29,6 +29,9 @@ SAYS = {
     "new_feed_token": "The calendar has a new address.", "confirm_contact": "Confirmed: a page reaches you here.",
 }  # fmt: skip
 
+JOURNALED = 100
+"""changes on a page of the journal"""
+
 
 class PeoplePages:
     """One method for each page."""
@@ -72,7 +75,10 @@ class PeoplePages:
             return visit.refuse(
                 "The journal is for owners", "Ask an owner of this installation who changed something."
             )
-        return visit.page("journal.html", entries=visit.engine.store.read(lambda r: entries(r, 200)))
+        before = visit.request.query_params.get("before", "")
+        found = visit.engine.store.read(lambda r: entries(r, JOURNALED + 1, before))
+        shown = found[:JOURNALED]
+        return visit.page("journal.html", entries=shown, older=shown[-1].id if len(found) > JOURNALED else "")
 
     def person(self, visit: Visit) -> Response:
         """One person: contacts in order, rules, leave; for owners the account too."""

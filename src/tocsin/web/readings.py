@@ -276,10 +276,10 @@ class Readings:
     def journal(self, asked: Asked) -> v.Journal:
         if not authorize(asked.principal, "configure").allowed:
             raise Forbidden("the journal is for owners of this installation")
-        limit = asked.number("limit", 200, 1, 1000)
-        return v.Journal(
-            [v.journal_entry(one) for one in self.engine.store.read(lambda r: entries(r, limit))]
-        )
+        limit, before = asked.number("limit", 200, 1, 1000), asked.text("before")
+        found = self.engine.store.read(lambda r: entries(r, limit + 1, before))
+        older = found[limit - 1].id if len(found) > limit else ""
+        return v.Journal([v.journal_entry(one) for one in found[:limit]], older)
 
     def state(self, asked: Asked) -> v.State:
         timer, message = self.engine.lateness()

@@ -301,6 +301,8 @@ class JournalEntry(msgspec.Struct):
 
 class Journal(msgspec.Struct):
     entries: list[JournalEntry]
+    next: str
+    """for ``before``, where there are older ones"""
 
 
 class Teams(msgspec.Struct):
