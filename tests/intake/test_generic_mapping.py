@@ -178,6 +178,8 @@ def test_a_mapping_is_read_as_people_write_it():
         read_mapping("summary name\nresolve\nsummary title")
     assert "line 2" in str(refused.value) and "line 3" in str(refused.value)
     assert read_mapping("") == {} and write_mapping({}) == ""
+    kept = {"summary": "{{ a }}  {{ b }}", "resolve": "x = 'a  b',  'c'"}
+    assert read_mapping(write_mapping(kept)) == kept, "blanks inside may be part of a text"
 
 
 @given(

@@ -315,3 +315,15 @@ def test_what_is_not_for_everybody_is_kept_by_no_cache(site):
     ):
         said = (answer.status_code, answer.headers.get("cache-control"))
         assert said == (status, "no-store"), answer.url
+
+
+def test_a_form_that_is_sent_after_its_session_ended_says_that_nothing_was_saved(site):
+    for headers in ({"Accept": "TEXT/HTML"}, {"HX-Request": "true"}, {"Sec-Fetch-Mode": "navigate"}):
+        answer = httpx2.post(site.url + "/report", data={"title": "x"}, headers=headers, timeout=10)
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            "/sign-in?next=/report&unsaved=yes",
+        ), headers
+    page = httpx2.get(site.url + answer.headers["location"], timeout=10).text
+    assert "what you sent was not saved" in page and 'name="next" value="/report"' in page
+    assert "not saved" not in httpx2.get(site.url + "/sign-in", timeout=10).text

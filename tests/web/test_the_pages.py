@@ -375,6 +375,10 @@ def test_an_owner_tries_a_mapping_on_what_came_last_and_saves_it(site):
     assert owner.post(path, verb="save_mapping", mapping="resolve check.state").status_code == 400
     assert owner.post(path, verb="save_mapping", mapping=" ", sample="").status_code == 303
     assert owner.client.post(address, json=body).status_code == 400, "the usual names again"
+    probe = owner.post("/integrations", verb="add_integration", name="probe", source="prometheus").headers[
+        "location"
+    ]
+    assert owner.post(probe, verb="save_mapping", mapping="x y").status_code == 404, "it reads none"
     bilal = Visitor(site, "bilal")
     for verb in ("try_mapping", "save_mapping"):
         assert bilal.post(path, verb=verb, mapping=mapping, sample="{}").status_code in (400, 403)

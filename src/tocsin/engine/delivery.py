@@ -433,7 +433,7 @@ def context_of(incident: Incident, directory: Directory, public_url: str, now: I
         reason=incident.severity_reason, services=[directory.services[s].name if s in directory.services else s for s in incident.services],
         change=incident.change, sender_url=alert.sender_url if alert else "", runbook_url=runbook,
         dashboard_url=next(iter(dashboards), ""), alerts=len(incident.firing), dashboards=dashboards, drill=incident.drill,
-        fires=alert.summary if alert is not None and over and alert.summary[:300] != incident.title else "",
+        fires=alert.summary[:300] if alert is not None and over and alert.summary[:300] != incident.title else "",
     )  # fmt: skip
 
 

@@ -119,18 +119,21 @@ class Compiled(msgspec.Struct, frozen=True):
 
 
 def read_mapping(text: str) -> dict[str, str]:
-    """A mapping as people write it: one field a line and the expression behind it, parted by blanks (two of them where the name
-    of the field has one). Lines that are empty or begin with ``#`` are left out. Raises :class:`UnusableMany`.
+    """A mapping as people write it: one field a line and the expression behind it, parted by blanks; where the text of a link has
+    blanks of its own, by two of them or a tab. Lines that are empty or begin with ``#`` are left out. Raises
+    :class:`UnusableMany`.
     """
     mapping: dict[str, str] = {}
     faults: list[Unusable] = []
     for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
+        line = line.strip()
+        if not line or line.startswith("#"):
             continue
-        field, *rest = (
-            _WIDE.split(line.strip(), maxsplit=1) if _WIDE.search(line.strip()) else line.split(maxsplit=1)
-        )
+        linked = line.startswith("link.") and _WIDE.search(line)
+        field, *rest = _WIDE.split(line, maxsplit=1) if linked else line.split(maxsplit=1)
         where = f"line {number}"
+        if len(faults) >= MAX_FIELDS:
+            break
         if not rest:
             faults.append(Unusable(f"{field[:80]!r} stands alone; write where its value is behind it", where))
         elif field in mapping:
@@ -138,16 +141,18 @@ def read_mapping(text: str) -> dict[str, str]:
                 Unusable(f"{field[:80]!r} is there twice; part choices by ' | ' in one line", where)
             )
         else:
-            mapping[field] = rest[0].strip()
+            mapping[field] = rest[0]
     if faults:
         raise UnusableMany(faults)
     return mapping
 
 
 def write_mapping(mapping: Mapping[str, str]) -> str:
-    """A mapping as :func:`read_mapping` reads it."""
+    """A mapping as :func:`read_mapping` reads it. Blanks inside an expression stay: they may be part of a text."""
     width = max((len(field) for field in mapping), default=0)
-    return "\n".join(f"{field:{width}}  {' '.join(text.split())}" for field, text in mapping.items())
+    return "\n".join(
+        f"{field:{width}}  {' '.join(text.strip().splitlines())}" for field, text in mapping.items()
+    )
 
 
 def compile_mapping(mapping: Mapping[str, str]) -> Compiled:

@@ -290,8 +290,8 @@ class Web:
                 raise Unauthenticated(
                     NO_DOOR
                 )  # a sender that followed a redirect would take the sign-in page for success
-            if request.method != "GET":
-                return RedirectResponse("/sign-in", 303)
+            if request.method != "GET":  # the form is gone with the session; the page says so
+                return RedirectResponse(f"/sign-in?next={quote(request.url.path)}&unsaved=yes", 303)
             return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
         principal = auth.principal_of(self.engine, request, csrf=str(form.get("csrf", "")))
         return handler(Visit(self, request, principal, session, form))
@@ -310,7 +310,12 @@ class Web:
 
 def _from_a_page(request: Request) -> bool:
     """Whether a browser sent it: only they ask for pages, or for parts of one."""
-    return "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+    said = request.headers
+    return (
+        "text/html" in said.get("accept", "").lower()
+        or "hx-request" in said
+        or said.get("sec-fetch-mode") == "navigate"
+    )
 
 
 def local_text(at: Instant, zone: str) -> str:

@@ -129,10 +129,12 @@ class IntegrationPages:
     def _try(self, visit: Visit, integration: Integration) -> Parsed:
         """What the mapping of the form makes of the body of the form."""
         allow(visit.principal, "integrations")
+        mappable(integration)
         body = str(visit.form.get("sample", "")).encode("utf-8", "replace")
         return self.ways_in.try_mapping(integration, read_mapping(str(visit.form.get("mapping", ""))), body)
 
     def _save(self, visit: Visit, integration: Integration) -> None:
+        mappable(integration)
         mapping = read_mapping(str(visit.form.get("mapping", "")))
         administer(visit.engine, visit.principal, ChangeIntegration(integration.id, mapping=mapping))
 
@@ -161,3 +163,9 @@ def allow(principal: Principal, action: str) -> None:
     decision = authorize(principal, action)
     if not decision.allowed:
         raise Forbidden(decision.reason)
+
+
+def mappable(integration: Integration) -> None:
+    """Raises :class:`NotFound` for an integration that reads no mapping: its page has no such form."""
+    if not source_of(integration).maps:
+        raise NotFound("this integration reads no mapping")

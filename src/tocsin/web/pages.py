@@ -27,6 +27,7 @@ AT_ONCE = 3
 """passwords that are looked at together"""
 WAITING = 50
 """sign-ins that may wait for their turn"""
+UNSAVED = "you were signed out meanwhile, and what you sent was not saved; sign in and send it again"
 
 
 class Pages:
@@ -67,7 +68,10 @@ class Pages:
         """
         if request.method != "POST":
             return self.web.page(
-                "sign_in.html", request, error="", next=_local(request.query_params.get("next", ""))
+                "sign_in.html",
+                request,
+                error=UNSAVED if "unsaved" in request.query_params else "",
+                next=_local(request.query_params.get("next", "")),
             )
         same_site(request, self.web.engine.public_url)
         form = await read_form(request)
