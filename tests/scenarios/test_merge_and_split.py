@@ -274,6 +274,23 @@ def test_what_everybody_saw_is_hidden_once_it_belongs_to_a_restricted_incident(w
 
 
 @pytest.mark.semantics(23)
+def test_a_merge_into_a_restricted_incident_by_mistake_is_undone_and_everybody_sees_it_again(world):
+    world.alert("payments down", "a")
+    world.do("anna", c.Declare("odd logins", "P2", kind="security"))
+    world.do("anna", c.Merge("INC-1", "INC-2", "a slip"))
+    (row,) = world.store.read(lambda r: r.alerts())
+    assert row.restricted and world.incident("INC-1").restricted
+    world.do("anna", c.Split("INC-2", source="INC-1", reason="it was the wrong one"))
+    again = world.incident("INC-1")
+    assert again.open and not again.restricted and world.incident("INC-2").restricted
+    (row,) = world.store.read(lambda r: r.alerts())
+    assert not row.restricted
+    world.do("hugo", c.AddNote("INC-1", "on it"))
+    world.alert("payments still down", "b")
+    assert not world.incident("INC-1").restricted
+
+
+@pytest.mark.semantics(23)
 def test_what_a_restricted_incident_learned_stays_hidden_when_it_is_parted_again(world):
     world.alert("odd traffic", "a")
     world.do("anna", c.Declare("odd logins", "P2", services=["payments"]))

@@ -2,11 +2,14 @@
 
 import contextlib
 import http.client
+import json
 import threading
 import time
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
+from people_at_the_door import asks
 
 from tocsin.kernel.errors import Busy
 from tocsin.web import live
@@ -15,10 +18,12 @@ from tocsin.web import live
 class Listener(threading.Thread):
     """Reads a stream until it ends."""
 
-    def __init__(self, site, last: str = "") -> None:
+    def __init__(self, site, last: str = "", token: str = "") -> None:
         super().__init__(daemon=True)
         self.url, self.lines, self.ended = site.url + "/api/v1/events", [], False
-        self.headers = {"Authorization": f"Bearer {site.token}"} | ({"Last-Event-ID": last} if last else {})
+        self.headers = {"Authorization": f"Bearer {token or site.token}"} | (
+            {"Last-Event-ID": last} if last else {}
+        )
         self.start()
         site.wait_for(lambda: self.lines)
 
@@ -41,6 +46,24 @@ def test_a_listener_hears_that_the_stream_lives_while_others_are_busy(site, monk
         site.tocsin.store.write(lambda tx: tx.put_meta("busy", b"1"))  # a commit that is no news
         time.sleep(0.05)
     assert listener.heard("still here")
+
+
+@pytest.mark.semantics(23)
+def test_whoever_loses_sight_of_an_incident_hears_that_their_page_is_old_and_not_of_which(site):
+    site.alert("payments down", "k1")
+    anna = asks(site, "anna")
+    made = asks(site, "lena", "configure")(
+        "POST", "/api/v1/tokens", json={"name": "feed", "scopes": ["read"]}
+    )
+    listener = Listener(site, token=made.json()["secret"])
+    for kind in ("security", "performance"):
+        answer = anna("POST", "/api/v1/incidents/INC-1/commands/set_type", json={"kind": kind})
+        assert answer.status_code == 200, answer.text
+    site.alert("sign-in down", "k2", component="authentication")
+    site.wait_for(lambda: listener.heard("INC-2"))
+    (hidden,) = [line for line in listener.lines if '"hidden"' in line]
+    assert json.loads(hidden.partition(": ")[2])["incident"] == ""
+    assert not listener.heard("type_set") and not listener.heard("INC-1")
 
 
 def test_the_stream_outlives_a_store_that_does_not_answer(site, monkeypatch):

@@ -34,6 +34,8 @@ def merge(work: Work, principal: Principal, command: c.Merge) -> Answer:
     raises = worse(source.severity, target.severity)
     if alerts:
         work.tx.move_alerts(source.id, target.id)
+        if target.restricted:
+            show_alerts(work, target)
     work.record(
         target,
         f.MergedFrom(
@@ -109,6 +111,15 @@ def split(work: Work, principal: Principal, command: c.Split) -> Answer:
     return answer(new)
 
 
+def show_alerts(work: Work, incident: Incident) -> None:
+    """The alerts of an incident are as restricted as it is."""
+    rows = [row for row in work.tx.alerts_of(incident.id) if row.restricted is not incident.restricted]
+    for row in rows:
+        row.restricted = incident.restricted
+    if rows:
+        work.tx.put_alerts(rows)
+
+
 def _undo(work: Work, target: Incident, source: Incident, reason: str) -> Answer:
     if source.merged_into != target.id:
         raise Refused(f"{source.name} was not merged into {target.name}; there is nothing to undo")
@@ -128,11 +139,12 @@ def _part(work: Work, before: Incident, after: Incident, keys: list[str], reason
     ]
     said = text_of(reason, "reason")[:2000]
     work.tx.move_alerts(before.id, after.id, pairs)
-    if before.restricted and not after.restricted and any(
+    if before.restricted and (not after.restricted or after.restricted_by_merge) and any(
         key not in after.alerts or after.alerts[key].ref != before.alerts[key].ref for key in keys
     ):  # fmt: skip
         work.record(after, f.TypeSet(after.kind, after.subtype, f"it comes from {before.name}", True))
     work.record(after, f.SplitFrom(before.id, before.name, references, said, cleared))
+    show_alerts(work, after)
     merged, raised_by = before.before_merge.get(after.id), before.raised_by
     work.record(before, f.SplitOff(after.id, after.name, pairs, said))
     if merged is not None and raised_by == after.id and before.open:

@@ -54,7 +54,12 @@ def admit(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
 
 
 def restrict_actions(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:
-    """What an incident hides its action items hide too, those that were agreed while everybody saw it."""
+    """What an incident hides its action items hide too, those that were agreed while everybody saw it.
+
+    Not where it is only merged into what is hidden: they tell of nothing that was not seen before.
+    """
+    if isinstance(body, f.TypeSet) and body.reason == f.MERGED_RESTRICTED:
+        return
     rows = work.tx.streams("action", limit=MOST_ACTIONS) if incident.restricted else []
     for row in rows:
         if not row.restricted and incident.name in row.search:

@@ -117,6 +117,10 @@ def _severity(i: Incident, b: f.SeverityChanged, at: Instant) -> None:
 def _type(i: Incident, b: f.TypeSet, at: Instant) -> None:
     i.kind, i.subtype = b.kind, b.subtype
     i.kinds.append((at, b.kind, b.subtype))
+    if b.reason == f.MERGED_RESTRICTED and not i.restricted:
+        i.restricted_by_merge = True
+    elif b.restricted:
+        i.restricted_by_merge = False
     i.restricted = i.restricted or b.restricted
 
 
@@ -410,6 +414,8 @@ def _split_off(i: Incident, b: f.SplitOff, at: Instant) -> None:
 def _split_from(i: Incident, b: f.SplitFrom, at: Instant) -> None:
     if i.status == "merged":
         i.merged_into = ""
+        if i.restricted_by_merge:
+            i.restricted = i.restricted_by_merge = False
         _begin_again(i, at)
     _attached(i, f.AlertsAttached(b.alerts), at)
     _cleared(i, f.AlertsCleared(b.cleared), at)

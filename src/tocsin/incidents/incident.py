@@ -162,6 +162,8 @@ class Incident(msgspec.Struct):
     group_key: str = ""
     services: list[str] = []
     restricted: bool = False
+    restricted_by_merge: bool = False
+    """it is restricted because it was merged into one that is, and for nothing of its own"""
     drill: bool = False
     linked: str = ""
     by: str = "machine"

@@ -14,8 +14,10 @@ from starlette.routing import Route
 
 from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import Principal
+from tocsin.incidents.facts import TypeSet, read
 from tocsin.kernel.clock import to_iso
 from tocsin.kernel.errors import Busy, Forbidden, TocsinError, Unauthenticated
+from tocsin.kernel.facts import Fact
 from tocsin.web import auth
 from tocsin.web.base import Web
 
@@ -25,6 +27,18 @@ AGAIN = 2.0
 """seconds until a store that did not answer is asked again"""
 GATHER = 0.1
 """seconds in which a burst of commits becomes one look: a flood of alerts must not work for each listener each time"""
+
+
+HIDDEN = "hidden"
+"""what somebody hears, without a name, when an incident that everybody saw is hidden from them: their page has to let it go"""
+
+
+def hides(fact: Fact) -> bool:
+    """Whether an incident that everybody saw is restricted by this fact."""
+    if fact.type != TypeSet.type or fact.visibility == "restricted" or fact.body is None:
+        return False
+    body = read(fact)
+    return isinstance(body, TypeSet) and body.restricted
 
 
 class News(msgspec.Struct, frozen=True):
@@ -89,9 +103,13 @@ class Live:
                 continue
             if fact.stream.id not in names:
                 names[fact.stream.id] = self._name(principal, fact.stream.id)
-            if name := names[fact.stream.id]:
-                data = json.dumps({"incident": name, "type": fact.type, "at": to_iso(fact.recorded_at)})
-                events.append(f"id: {fact.position}\nevent: fact\ndata: {data}\n\n")
+            name, kind = names[fact.stream.id], fact.type
+            if not name and hides(fact):
+                kind = HIDDEN
+            elif not name:
+                continue
+            data = json.dumps({"incident": name, "type": kind, "at": to_iso(fact.recorded_at)})
+            events.append(f"id: {fact.position}\nevent: fact\ndata: {data}\n\n")
         return News("".join(events), facts[-1].position if facts else position)
 
     def _name(self, principal: Principal, incident: str) -> str:

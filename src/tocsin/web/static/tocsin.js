@@ -129,7 +129,11 @@
         location.assign(there.href);
         return;
       }
-      if (!sending && !fine) { event.detail.shouldSwap = false; return; }
+      if (!sending && !fine) {
+        if (xhr.status === 404) location.reload(); // what this page is about is hidden from its reader now
+        event.detail.shouldSwap = false;
+        return;
+      }
       if (sending && fine) sending.reset();
     });
     document.body.addEventListener("htmx:oobBeforeSwap", function (event) {
