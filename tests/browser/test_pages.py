@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tocsin.web.auth import COOKIE, new_session
+
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 MOVES_ONLY = """[...document.styleSheets].flatMap(sheet => [...sheet.cssRules]).flatMap(rule => [...(rule.cssRules || [])])
@@ -90,6 +92,25 @@ def test_a_burst_of_news_loads_an_incident_once_and_not_once_for_each(site, chro
     page.wait_for_timeout(1700)  # two loads are 1.5 s apart
     assert 1 <= len(loads) <= 3
     page.close()
+
+
+@pytest.mark.semantics(23)
+def test_a_page_lets_an_incident_go_that_is_hidden_from_its_reader(site, chromium):
+    site.make_owner()
+    site.alert("payments down", "pay-1")
+    secret, _ = site.tocsin.store.write(lambda tx: new_session(site.tocsin.engine, tx, "lena"))
+    context = chromium.new_context()
+    context.add_cookies([{"name": COOKIE, "value": secret, "url": site.url}])
+    pages = {path: context.new_page() for path in ("/incidents/INC-1", "/incidents")}
+    for path, page in pages.items():
+        page.goto(site.url + path)
+        page.wait_for_selector("text=payments down")
+    site.api("POST", "/api/v1/incidents/INC-1/commands/set_type", json={"kind": "security"})
+    for page in pages.values():
+        page.bring_to_front()
+        page.wait_for_selector("text=payments down", state="detached")
+    assert "There is no incident INC-1" in pages["/incidents/INC-1"].inner_text("main")
+    context.close()
 
 
 def test_clocks_tick_and_a_lost_connection_is_said(site, chromium):
