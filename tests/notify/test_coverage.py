@@ -18,6 +18,7 @@ from tocsin.incidents.sweep import Sweep, held
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, WEEK, parse_instant
 from tocsin.notify import coverage
 from tocsin.notify.coverage import COMMAND, RESPOND, TOLD, missing, prove
+from tocsin.oncall.escalation import EscalationPolicy
 from tocsin.oncall.rotations import Rotation, Window
 from tocsin.oncall.schedules import Leave, Override, Schedule
 from tocsin.policy.load import default_policy, default_policy_text, load_policy
@@ -148,6 +149,22 @@ def test_what_holds_for_several_services_is_said_once_and_names_them():
     assert not any("more service" in one for one in paged)
 
 
+@pytest.mark.semantics(12)
+def test_an_escalation_policy_that_no_service_has_is_proved_as_well():
+    organisation = demo_organisation(NOW)
+    nobody = EscalationPolicy(
+        "lonely",
+        "Lonely",
+        targets={"on_call": "org:nobody", "secondary": "org:nobody", "engineering_lead": "org:nobody"},
+    )
+    more = msgspec.structs.replace(
+        organisation, escalation_policies=(*organisation.escalation_policies, nobody)
+    )
+    found = prove(default_policy(), more.directory(), NOW, weeks=2).found
+    assert found and all("goes by the escalation policy Lonely" in one.sentence for one in found)
+    assert {one.demand for one in found} == {RESPOND}
+
+
 def test_a_step_that_comes_after_the_acknowledge_time_does_not_count():
     late = default_policy_text().replace(
         "- {after: 2m, targets: [on_call, secondary]}", "- {after: 6m, targets: [on_call, secondary]}"
@@ -263,7 +280,7 @@ def demands_of(policy, directory, severity, end):
     always, business = terms.hours == "always", terms.escalation.hours == "business"
     return list(
         coverage._demands(
-            policy, severity, directory, Sweep(directory), "shop", clock, {},
+            policy, severity, directory, Sweep(directory), "shop", "", clock, {},
             coverage._Reaches(directory, severity, usable, always, business), coverage._Reaches(directory, severity, usable, False, False),
         )
     )  # fmt: skip

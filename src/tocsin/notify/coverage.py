@@ -120,7 +120,7 @@ def prove(
     """what of those who are told → the first counterexample, and the services that it holds for"""
     groups = _groups(directory)
     wanted = tuple(severities)
-    lines: dict[str, dict[str, Line]] = {}
+    lines: dict[tuple[str, str], dict[str, Line]] = {}
     for severity in wanted:
         terms = policy.severity(severity)
         paging = _Reaches(
@@ -128,12 +128,12 @@ def prove(
         )
         telling = _Reaches(directory, severity, usable, False, False)
         clocks: dict[str, _Clock] = {}
-        for service, alike in groups:
+        for service, by, alike in groups:
             name = directory.calendar_of(service) or policy.default_calendar
             clock = clocks.setdefault(name, _Clock(policy, severity, policy.calendar(name), start, end))
-            known = lines.setdefault(service, {})
+            known = lines.setdefault((service, by), {})
             for demand in _demands(
-                policy, severity, directory, sweep, service, clock, known, paging, telling
+                policy, severity, directory, sweep, service, by, clock, known, paging, telling
             ):
                 openings += len(demand.moments)
                 counter = demand.first(alike)
@@ -147,8 +147,10 @@ def prove(
     return Proof(start, end, len(directory.services), wanted, openings, found)
 
 
-def _groups(directory: Directory) -> list[tuple[str, list[str]]]:
-    """One service for each set that is paged alike, with the others of it; the first is for what names none."""
+def _groups(directory: Directory) -> list[tuple[str, str, list[str]]]:
+    """(service, escalation policy, others) for each set of services that is paged alike, the first for what names none; then one
+    for each escalation policy that no service has: a route or an integration may name it.
+    """
     seen: dict[tuple[str, ...], list[str]] = {}
     for service in ("", *sorted(directory.services)):
         owner = directory.team_of(service)
@@ -161,7 +163,11 @@ def _groups(directory: Directory) -> list[tuple[str, list[str]]]:
             directory.calendar_of(service),
         )
         seen.setdefault(key, []).append(service)
-    return [(names[0], names[1:]) for names in seen.values()]
+    had = {key[2] for key in seen}
+    return [
+        *((names[0], "", names[1:]) for names in seen.values()),
+        *(("", id, list[str]()) for id in sorted(directory.escalation_policies) if id not in had),
+    ]
 
 
 class _Clock:
@@ -253,10 +259,12 @@ class _Demand:
     """One demand for one service and severity: the moments that part its openings, and what is true between them."""
 
     def __init__(
-        self, kind: str, clock: _Clock, service: str, within: Duration, steps: list[tuple[Step, bool]],
+        self, kind: str, clock: _Clock, service: str, by: str, within: Duration, steps: list[tuple[Step, bool]],
         lines: Mapping[str, Line], reaches: _Reaches, directory: Directory,
     ) -> None:  # fmt: skip
         self.kind, self.clock, self.service, self.within = kind, clock, service, within
+        self.by = by
+        """the escalation policy, where that and not the service says who is paged"""
         self.steps, self.lines, self.reaches, self.directory = steps, lines, reaches, directory
         self.maps = [clock.map(step.after) for step, _ in steps]
         self._kept: dict[tuple[object, ...], tuple[str, str] | None] = {}
@@ -434,11 +442,11 @@ class _Told:
 
 
 def _demands(
-    policy: Policy, severity: str, directory: Directory, sweep: Sweep, service: str, clock: _Clock, lines: dict[str, Line],
+    policy: Policy, severity: str, directory: Directory, sweep: Sweep, service: str, by: str, clock: _Clock, lines: dict[str, Line],
     paging: _Reaches, telling: _Reaches,
 ) -> Iterator[_Demand | _Told]:  # fmt: skip
     terms = policy.severity(severity)
-    escalation = directory.escalation_policy_for(service=service)
+    escalation = directory.escalation_policy_for(service=service, policy=by)
     named = escalation.id if escalation else ""
     far = clock.end + 60 * DAY
 
@@ -451,7 +459,7 @@ def _demands(
         (RESPOND, terms.respond if clock.digest else terms.acknowledge),
         (COMMAND, terms.respond),
     ):
-        if kind == COMMAND and severity not in policy.paging.commander.severities:
+        if kind == COMMAND and (by or severity not in policy.paging.commander.severities):
             continue
         run = Run("", "commander" if kind == COMMAND else "responders", named, severity, service, 0, 0, "")
         steps = [(step, step.quiet) for step in chain_of(run, policy, directory).steps]
@@ -465,8 +473,8 @@ def _demands(
         above = steps[-1][0].targets[0] if steps[-1][0].after == DIGEST else ""
         while above := ABOVE.get(above, ""):
             line(above)
-        yield _Demand(kind, clock, service, within, steps, lines, paging, directory)
-    if terms.notice is not None:
+        yield _Demand(kind, clock, service, by, within, steps, lines, paging, directory)
+    if terms.notice is not None and not by:
         for target in terms.notice.targets:
             yield _Told(clock, service, target, line(target), telling)
 
@@ -554,9 +562,12 @@ def _sentence(
 ) -> str:
     name = demand.directory.name
     what = {RESPOND: "nobody is reached who could respond", COMMAND: "nobody is reached who could command"}
-    where = (
-        demand.directory.services[demand.service].name if demand.service else "an alert that names no service"
-    )
+    if demand.by:
+        where = f"an alert that goes by the escalation policy {demand.directory.escalation_policies[demand.by].name}"
+    elif demand.service:
+        where = demand.directory.services[demand.service].name
+    else:
+        where = "an alert that names no service"
     given = [f"{name(person)} does not answer"] if person else []
     given += [f"{provider} is down"] if provider else []
     condition = f"if {' and '.join(given)}, " if given else ""
