@@ -61,8 +61,9 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = get_close_matches(args[0], self.list_commands(ctx), 1)
-            meant = ALSO_CALLED.get(args[0].lower()) or next(iter(close), "")
+            known = {name: name for name in self.list_commands(ctx)} | ALSO_CALLED
+            said = args[0].lower()
+            meant = known.get(said) or next((known[one] for one in get_close_matches(said, known, 1)), "")
             if not meant:
                 raise
             raise click.UsageError(f"There is no command {args[0]!r}: try tocsin {meant}", ctx) from error

@@ -432,7 +432,13 @@ def test_the_doctor_knows_a_demonstration_by_its_mark(site):
 
 @pytest.mark.parametrize(
     ("said", "meant"),
-    [("acknowledge", "ack"), ("incidents", "list"), ("show", "timeline"), ("timelin", "timeline")],
+    [
+        ("acknowledge", "ack"),
+        ("incidents", "list"),
+        ("show", "timeline"),
+        ("timelin", "timeline"),
+        ("acknowlege", "ack"),
+    ],
 )
 def test_a_command_that_there_is_not_names_the_one_that_was_meant(said, meant):
     answer = CliRunner().invoke(cli, [said, "INC-1"])

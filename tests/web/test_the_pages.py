@@ -233,7 +233,7 @@ def test_a_team_gets_an_escalation_policy_of_its_own_and_is_paged_by_it(site):
         ({"targets": "on_call schedule:payments"}, "names, line 1"),
         ({"targets": "on_call = person:nobody"}, "there is no person"),
         ({"targets": "on_call = on_call"}, "on_call means on_call"),
-        ({"targets": "on_call = a\na = b\nb = a"}, "means"),
+        ({"targets": "on_call = a\na = b\nb = a"}, "on_call means a means b means a"),
         ({"targets": "night lead = person:hugo"}, "is no name"),
         ({"steps-P1": "0: on_call\n30 min business: cto\n1 h: ceo"}, "would wait with it"),
         ({"steps-P1": "0: on_call\n1 h: cto\n30 min: ceo"}, "is earlier"),
@@ -276,7 +276,6 @@ def test_what_an_escalation_policy_means_is_not_removed_under_it_and_its_form_ke
     for path in ("/schedules/payments", "/teams/platform", "/services/api"):
         answer = owner("DELETE", f"/api/v1{path}")
         assert answer.status_code == 409, (path, answer.text)
-    site.tocsin.engine.put_records([])
     for team in site.tocsin.engine.directory().teams.values():
         fields = {"name": team.name, "members": list(team.members), "schedule": "platform"}
         assert owner("PUT", f"/api/v1/teams/{team.id}", json=fields).status_code == 200

@@ -15,31 +15,23 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from tocsin.kernel.clock import MILLISECOND, Instant, SystemClock
-from tocsin.kernel.codec import encode
-from tocsin.kernel.errors import Busy, Conflict, Refused, TocsinError, Unusable
+from tocsin.kernel.errors import Busy, Refused, TocsinError, Unusable
 from tocsin.kernel.ports import Reader, Transaction
 from tocsin.store import revisions
 from tocsin.store.kept import Kept
 from tocsin.store.listeners import Listeners
-from tocsin.store.sql import Params, Row, Statement, check_text, nul, sql, surrogate, too_large, upsert
+from tocsin.store.sqlite_session import SqliteSession, driver, unwritable
 from tocsin.store.transaction import SqlReader, SqlTransaction
-
-try:
-    import pysqlite3 as driver
-except ImportError:  # no wheel for this platform: the interpreter's own
-    import sqlite3 as driver
 
 T = TypeVar("T")
 
-NOTHING: dict[str, Any] = {}
 QUEUE_LIMIT = 10_000
 """works that may wait; beyond, senders are told to come back later"""
 GROUP_LIMIT = 512
@@ -48,171 +40,12 @@ GROUP_TIME = 8 * MILLISECOND
 """how long a group may go on taking works before it commits"""
 CHECKPOINT_CHANGES = 40_000
 CHECKPOINT_COMMITS = 2_000
-AT_ONCE, FEW = 64, 16
-"""rows of one statement; fewer go in powers of two, and the last few together, so that there are few texts of each statement"""
 CACHE_KIB = 8_000
 """of pages, for the writer; what is not there is in the cache of the operating system"""
 ALERTS_KEPT = 8_192
 """alerts that are remembered as they were last written: senders repeat what fires again and again"""
 IDLE_SECONDS = 1.0
 IDLE_READERS = 16
-
-_NUMBER = sql("SELECT value FROM counters WHERE name = :name")
-_COUNT_ON = upsert("counters", ["name", "value"], ["name"])
-
-
-class Mark(NamedTuple):
-    """How far a series of numbers has come, as the parameters of its row."""
-
-    name: str
-    value: int
-
-
-class SqliteSession:
-    """A connection inside a transaction; see :class:`tocsin.store.sql.Session`."""
-
-    dialect = "sqlite"
-
-    def __init__(
-        self,
-        connection: Any,
-        marks: dict[str, int] | None = None,
-        kept: Kept | None = None,
-        *,
-        gathers: bool = False,
-    ) -> None:
-        """``gathers``: whoever runs the unit of work ends it with :meth:`write_all`, so that rows may wait for each other."""
-        self.connection, self.kept, self._gathers = connection, kept, gathers
-        self._waiting: dict[str, list[tuple[Statement, dict[Any, tuple[Any, ...]]]]] = {}
-        """table → what will be written there, in its order"""
-        self.due = False
-        self.marks: dict[str, int] = {} if marks is None else marks
-        self.failed: BaseException | None = None
-        """the first error of this unit of work: a statement may have been half done, so nothing of it may be kept"""
-
-    def rows(self, statement: Statement, params: Params = NOTHING) -> list[Row]:
-        return self._execute(statement, params).fetchall()  # type: ignore[no-any-return]
-
-    returning = rows
-
-    def row(self, statement: Statement, params: Params = NOTHING) -> Row | None:
-        return self._execute(statement, params).fetchone()  # type: ignore[no-any-return]
-
-    def run(self, statement: Statement, params: Params = NOTHING) -> int:
-        return int(self._execute(statement, params).rowcount)
-
-    def many(self, statement: Statement, rows: Sequence[Any]) -> None:
-        # rows travel together: for each statement, and each row of executemany, this thread would let the interpreter go and wait
-        # for the one that listens to give it back, which takes longer than the row
-        if self._waiting:
-            self._write_before(statement)
-        values = list(map(statement.values_of, rows))
-        for row in values:
-            check_text(row)
-        self._many(statement, values)
-
-    def _many(self, statement: Statement, rows: Sequence[tuple[Any, ...]]) -> None:
-        at = 0
-        try:
-            while at < len(rows):
-                left = len(rows) - at
-                count = left if left <= FEW else min(AT_ONCE, 1 << left.bit_length() - 1)
-                some = rows[at] if count == 1 else tuple(chain.from_iterable(rows[at : at + count]))
-                self.connection.execute(statement.of_many(count), some)
-                at += count
-        except (driver.Error, UnicodeEncodeError, OverflowError) as error:
-            raise self._meant(error) from error
-
-    def later(self, statement: Statement, rows: Sequence[Any], keys: Sequence[Any]) -> None:
-        if not self._gathers:
-            self.many(statement, rows)
-            return
-        values = list(map(statement.values_of, rows))
-        for row in values:
-            check_text(row)
-        batches = self._waiting.setdefault(statement.table, [])
-        if not batches or batches[-1][0] is not statement:
-            batches.append((statement, {}))
-        batches[-1][1].update(zip(keys, values, strict=True))
-
-    def waiting(self, statement: Statement, key: Any) -> tuple[Any, ...] | None:
-        for said, rows in reversed(self._waiting.get(statement.table, ())):
-            if key in rows:
-                return rows[key] if said is statement else None
-        return None
-
-    def past(self, statement: Statement, params: Params = NOTHING) -> Row | None:
-        return self._run(statement, params).fetchone()  # type: ignore[no-any-return]
-
-    def write_all(self) -> None:
-        """Writes what waits."""
-        while self._waiting:
-            self._write_table(next(iter(self._waiting)))
-
-    def _write_before(self, statement: Statement) -> None:
-        """Writes what waits for a table that ``statement`` speaks of."""
-        for table in statement.tables & self._waiting.keys():
-            self._write_table(table)
-
-    def _write_table(self, table: str) -> None:
-        for statement, rows in self._waiting.pop(table):
-            self._many(statement, list(rows.values()))
-
-    def _execute(self, statement: Statement, params: Params) -> Any:
-        if self._waiting:
-            self._write_before(statement)
-        return self._run(statement, params)
-
-    def _run(self, statement: Statement, params: Params) -> Any:
-        check_text(params.values())
-        try:
-            if statement.lists:
-                params = {**params, **{name: _json(params[name]) for name in statement.lists}}
-            return self.connection.execute(statement.sqlite, params)
-        except (driver.Error, UnicodeEncodeError, OverflowError) as error:
-            raise self._meant(error) from error
-
-    def _meant(self, error: Exception) -> Exception:
-        """The error of our own tree that ``error`` means, or itself."""
-        meant: Exception = error
-        if isinstance(error, driver.IntegrityError):
-            meant = Conflict(f"somebody else wrote it first ({error}): read again and retry")
-        elif isinstance(error, UnicodeEncodeError):
-            meant = surrogate(error)
-        elif isinstance(error, OverflowError):
-            meant = too_large()
-        elif isinstance(error, driver.DataError):
-            meant = Unusable(f"the database cannot hold this value: {error}. Send a smaller one.", "$")
-        elif isinstance(error, driver.OperationalError):
-            meant = unwritable(error)
-        self.failed = self.failed or meant
-        return meant
-
-    def stream(self, text: str) -> Iterator[Row]:
-        """The rows of a query, one after another."""
-        self.write_all()
-        yield from self.connection.execute(text)
-
-    def next_number(self, series: str) -> int:
-        name = f"number:{series}"
-        if name not in self.marks:
-            row = self.row(_NUMBER, {"name": name})
-            self.marks[name] = int(row[0]) if row else 0
-        self.marks[name] += 1
-        self.later(_COUNT_ON, [Mark(name, self.marks[name])], [name])
-        return self.marks[name]
-
-    def lock_positions(self) -> None:
-        """Nothing to do: the one writer gives positions in the order of commits."""
-
-    def forget(self) -> None:
-        self.write_all()
-        # for as long as this process lives: redactions are rare, and the unit of work has more to write over
-        self.connection.execute("PRAGMA secure_delete = ON").fetchall()
-        if driver.sqlite_version_info >= (3, 42):
-            self.connection.execute(
-                "INSERT INTO stream_words (stream_words, rank) VALUES ('secure-delete', 1)"
-            )
 
 
 class _Work:
@@ -659,20 +492,3 @@ def checkpoint(connection: Any, mode: str = "PASSIVE") -> None:
     except driver.OperationalError:
         # the log keeps everything that was committed; a full disk shows at the next commit, to those who wait for it
         return
-
-
-def unwritable(error: BaseException) -> Busy:
-    """What a full or failing disk means to whoever waits: nothing was kept, try again later."""
-    return Busy(f"the database could not write ({error}); nothing of this was kept. Check the disk.")
-
-
-def _json(values: Sequence[Any]) -> str:
-    try:
-        text = encode(list(values)).decode()
-    except UnicodeEncodeError as error:
-        raise surrogate(error) from None
-    if "\\u0000" in text:
-        for value in values:
-            if "\x00" in value:
-                raise nul(value)
-    return text
