@@ -10,7 +10,6 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.timeline import entries, for_people, line
 from tocsin.incidents.wording import LABELS, asked_for, duty_label, moment, post_label
 from tocsin.kernel.clock import HOUR, MINUTE, parse_instant
-from tocsin.kernel.codec import encode
 from tocsin.kernel.facts import SYSTEM, Actor, Fact, Stream
 
 NINE = parse_instant("2026-03-02T09:00:00Z")
@@ -77,7 +76,7 @@ def told(number, body, actor=SYSTEM):
     at, draft = NINE + number * MINUTE, f.draft(body, NINE)
     return Fact(
         Stream("incident", "I1"), number, f"F{number}", draft.type, draft.type_version, at, at, actor, "", "internal", b"",
-        encode(draft.body), b"",
+        draft.body, b"",
     )  # fmt: skip
 
 

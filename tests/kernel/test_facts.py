@@ -19,7 +19,7 @@ STREAM = Stream("incident", "01J0000000000000000000000A")
 
 def some_facts(count=4):
     clock, randomness = ManualClock(), SeededRandomness(1)
-    drafts = [Draft("note_added", {"text": f"line {n}"}, clock.now()) for n in range(count)]
+    drafts = [Draft("note_added", canonical({"text": f"line {n}"}), clock.now()) for n in range(count)]
     ids = [ulid(randomness, clock.now()) for _ in drafts]
     return chain(
         STREAM,
@@ -90,7 +90,7 @@ def test_a_float_in_a_fact_is_refused_and_located():
     with pytest.raises(Unusable) as caught:
         chain(
             STREAM,
-            [Draft("x", {"a": [{"b": 0.5}]}, 0)],
+            [Draft("x", canonical({"a": [{"b": 0.5}]}), 0)],
             version=0,
             previous=GENESIS,
             actor=Actor("x"),

@@ -131,6 +131,7 @@ def test_good_news_raises_no_alarm() -> None:
         ({"fact": "label.shard", "equals": 7}, {"label.shard": "7"}, True),
         ({"fact": "summary", "matches": "disk.{0,9}full"}, {"summary": "Disk is FULL"}, True),
         ({"fact": "summary", "matches": "end$"}, {"summary": "x" * 1000 + "end"}, False),
+        ({"fact": "summary", "matches": "end$"}, {"summary": "x" * 997 + "end and more"}, True),
         ({"fact": "latency_ms", "at_least": 5}, {"latency_ms": 5}, True),
         ({"fact": "latency_ms", "below": 5}, {"latency_ms": 4}, True),
         ({"fact": "label.rate", "above": 10}, {"label.rate": "12.5 %"}, True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tocsin.engine.work import find_row
+from tocsin.kernel.codec import canonical
 from tocsin.kernel.errors import DeliveryFailed
 from tocsin.kernel.facts import SYSTEM, Draft, chain
 from tocsin.kernel.randomness import ulid
@@ -16,7 +17,7 @@ def written_by_a_newer_version(world, name="INC-1"):
     def work(tx):
         row, now = find_row(tx, name), world.clock.now()
         facts = chain(
-            row.stream, [Draft("quantum_leap", {"x": 1}, now)], version=row.version, previous=row.head, actor=SYSTEM,
+            row.stream, [Draft("quantum_leap", canonical({"x": 1}), now)], version=row.version, previous=row.head, actor=SYSTEM,
             command_id="c", now=now, ids=[ulid(world.engine.randomness, now)],
         )  # fmt: skip
         tx.append(facts)

@@ -15,7 +15,7 @@ from tocsin.engine.work import find_row
 from tocsin.identity.principals import person_principal
 from tocsin.incidents import facts as f
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND
-from tocsin.kernel.codec import encode
+from tocsin.kernel.codec import canonical, encode
 from tocsin.kernel.facts import Actor, Draft, chain
 from tocsin.kernel.ports import RecordRow
 from tocsin.kernel.randomness import ulid
@@ -67,7 +67,7 @@ def written_by_a_newer_version(world, name="INC-1"):
     def work(tx):
         row, now = find_row(tx, name), world.clock.now()
         facts = chain(
-            row.stream, [Draft("quantum_leap", {"x": 1}, now)], version=row.version, previous=row.head, actor=Actor("tocsin"),
+            row.stream, [Draft("quantum_leap", canonical({"x": 1}), now)], version=row.version, previous=row.head, actor=Actor("tocsin"),
             command_id="c", now=now, ids=[ulid(world.engine.randomness, now)],
         )  # fmt: skip
         tx.append(facts)

@@ -13,12 +13,14 @@ from tocsin.alerts.shape import Alert
 from tocsin.catalogue.people import Contact
 from tocsin.engine import commands as c
 from tocsin.engine import delivery, overview
-from tocsin.engine.sending import Sending, Told
+from tocsin.engine.sending import CALM, LONGEST_REST, Sending, Told
 from tocsin.engine.watching import Heartbeat
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import record_of
-from tocsin.kernel.clock import HOUR, MINUTE, SECOND, ManualClock, parse_instant
+from tocsin.kernel.clock import HOUR, MILLISECOND, MINUTE, SECOND, ManualClock, parse_instant
 from tocsin.kernel.errors import Busy, DeliveryFailed, FromTheFuture, NotFound
+from tocsin.kernel.facts import SYSTEM
+from tocsin.kernel.ports import OutboxRow
 from tocsin.policy.load import default_policy_text
 from tocsin.providers.console import ConsoleChannel
 
@@ -293,6 +295,8 @@ def test_one_notice_covers_p1s_that_open_together(world):
     world.clock.advance(20 * SECOND)
     for number in (3, 4):
         world.do("anna", c.Declare(f"outage {number}", severity="P1", services=["payments"]))
+    wait = [row for row in world.store.read(lambda r: r.outbox(state="waiting")) if row.recipient == "kavya"]
+    assert {row.not_before - world.clock.now() for row in wait if row.effect == "notice"} == {40 * SECOND}
     world.run(MINUTE)
     told = [one for one in world.phone.messages if one.to == "kavya" and one.kind == "notice"]
     assert len(told) == 2 and told[1].title.startswith("2 incidents: P1 INC-4")
@@ -458,12 +462,100 @@ def test_while_others_are_on_their_way_what_falls_due_is_gathered_for_the_next_s
     assert [one.title.partition(" and ")[2] for one in world.pages("chiara")] == ["1 more"]
 
 
+def hurried(tmp_path, monkeypatch, took=5 * MILLISECOND):
+    """Each page may leave at once, and to compose messages takes a time."""
+    policy = SLOW.replace("at_most_every: 10m", "at_most_every: 0s")
+    monkeypatch.setattr("test_what_happens_to_people.default_policy_text", lambda: policy)
+    world, compose = World(tmp_path), delivery.compose
+
+    def composing(*arguments, **more):
+        world.clock.advance(took)
+        return compose(*arguments, **more)
+
+    monkeypatch.setattr(delivery, "compose", composing)
+    return world
+
+
+def declare(world, *names):
+    for name in names:
+        world.do("anna", c.Declare(name, "P2", services=["payments"]))
+
+
+def test_the_pages_of_a_storm_wait_for_each_other_and_leave_when_it_is_calm(tmp_path, monkeypatch):
+    world = hurried(tmp_path, monkeypatch, 20 * MILLISECOND)
+    world.engine.deliveries = beside = Beside()
+    declare(world, "the first")
+    left = len(beside.of(world))
+    assert left > 0, "it leaves at once"
+    declare(world, "the second", "the third", "the fourth")
+    assert len(beside.of(world)) == left
+    assert world.engine.step() == 0 and len(beside.jobs) == left, "a step does not hurry them"
+    due = world.engine.next_due()
+    assert 0 < due - world.clock.now() <= CALM
+    world.clock.move_to(due)
+    world.engine.step()
+    for job in beside.jobs:
+        job()
+    assert [one.title.partition(" and ")[2] for one in world.pages("chiara")] == ["", "3 more"]
+    world.store.close()
+
+
+def test_while_it_goes_on_coming_in_they_wait_no_longer_than_a_tenth_of_a_second(tmp_path, monkeypatch):
+    world = hurried(tmp_path, monkeypatch, 80 * MILLISECOND)
+    world.engine.deliveries = beside = Beside()
+    declare(world, "the first")
+    left, more = len(beside.of(world)), 0
+    while len(beside.of(world)) == left and more < 20:
+        world.clock.advance(20 * MILLISECOND)
+        declare(world, "one more")
+        more += 1
+    assert more == LONGEST_REST // (20 * MILLISECOND)
+    world.store.close()
+
+
+def test_what_a_channel_has_no_room_for_is_not_composed_again_and_again(world, monkeypatch):
+    """Three hundred messages that none joins, and a channel that takes one at a time."""
+    world.engine.deliveries = beside = Beside()
+    beside.room = lambda channel: 1
+    now = world.clock.now()
+    rows = [
+        OutboxRow(f"o{n:03}", f"k{n}", "test", "console", "chiara", "here", "", "test", 0, now, now, b"{}")
+        for n in range(300)
+    ]
+    world.store.write(lambda tx: tx.put_outbox(rows))
+    composed, compose = [], delivery.compose
+    monkeypatch.setattr(
+        delivery, "compose", lambda tx, some, *rest, **more: composed.append(len(some)) or compose(tx, some, *rest, **more)
+    )  # fmt: skip
+    for sent in range(1, 9):
+        world.engine.step()
+        assert len(beside.jobs) == sent
+    assert composed[0] > 100 and composed[-1] <= 20
+    beside.room = lambda channel: 100
+    for _ in range(5):
+        world.engine.step()
+    assert len(beside.jobs) == 300, "as soon as there is room it takes all of them"
+
+
+def test_a_clock_that_is_set_back_lets_no_page_rest(tmp_path, monkeypatch):
+    world = hurried(tmp_path, monkeypatch)
+    world.engine.deliveries = beside = Beside()
+    declare(world, "the first")
+    left = len(beside.of(world))
+    world.clock.move_to(world.clock.now() - HOUR)
+    declare(world, "the second")
+    assert len(beside.of(world)) > left
+    world.store.close()
+
+
 def test_nothing_leaves_of_what_was_not_committed(world):
     world.engine.deliveries = beside = Beside()
 
     def work(tx):
         world.engine.take_in(
-            tx, world.integration, [Alert("trigger", "k", "down", "critical", service="payments")]
+            world.engine.work(tx, SYSTEM),
+            world.integration,
+            [Alert("trigger", "k", "down", "critical", service="payments")],
         )
         raise DeliveryFailed("the disk is full")
 
@@ -564,8 +656,8 @@ def test_what_could_not_be_written_for_a_moment_is_written_with_the_next_attempt
     assert [row.state for row in rows if row.effect == "page"] == ["done"] * len(
         [row for row in rows if row.effect == "page"]
     )
-    keys = [one.key for one in world.phone.messages]
-    assert max(keys.count(key) for key in keys) == 2, "one left twice, under one key"
+    keys = [one.key.partition("+")[0] for one in world.phone.messages]
+    assert max(keys.count(key) for key in keys) == 2, "one left twice, as the same page"
 
 
 def test_an_end_under_a_lease_that_another_has_taken_is_not_told(world):

@@ -173,6 +173,26 @@ class OutboxContract:
         assert not store.write(lambda tx: tx.complete_outbox("o1", "t", "done", NOW))
         assert store.read(lambda tx: tx.next_outbox()) is None
 
+    def test_what_was_leased_and_not_tried_is_put_back_as_it_was_or_for_later(self, store):
+        ids = ["as it was", "later", "another's", "withdrawn"]
+        store.write(lambda tx: tx.put_outbox([an_effect(id, scope=f"incident/{id}") for id in ids]))
+        store.write(lambda tx: tx.lease_outbox(NOW, LATER, "t", 9))
+        store.write(lambda tx: tx.withdraw_outbox("incident/withdrawn", NOW))
+
+        def put_back(tx):
+            tx.put_back([], "t")
+            tx.put_back(["as it was", "withdrawn"], "t")
+            tx.put_back(["later"], "t", LATER)
+            tx.put_back(["another's"], "not its lease")
+            return tx.due
+
+        assert store.write(put_back), "whoever waits for what is due is woken"
+        rows = [store.read(lambda tx, id=id: tx.outbox_row(id)) for id in ids]
+        assert [(row.state, row.not_before) for row in rows] == [
+            ("waiting", NOW), ("waiting", LATER), ("leased", NOW), ("withdrawn", NOW),
+        ]  # fmt: skip
+        assert {row.attempts for row in rows} == {0}
+
     def test_of_several_that_end_together_those_count_that_are_held_under_their_own_lease(self, store):
         ids = ["done", "failed", "another's", "waits"]
         store.write(lambda tx: tx.put_outbox([an_effect(id) for id in ids]))
@@ -181,7 +201,7 @@ class OutboxContract:
             tx.lease_outbox(NOW, LATER, token, 9)
             for other in ids:
                 if other != id:
-                    tx.retry_outbox(other, token, NOW, "", attempt=False)
+                    tx.put_back([other], token)
 
         for id, token in (("done", "a"), ("failed", "b"), ("another's", "c")):
             store.write(lambda tx, id=id, token=token: lease(tx, id, token))
@@ -264,7 +284,7 @@ class OutboxContract:
         store.write(lambda tx: tx.put_outbox([an_effect(), an_effect("held", not_before=NOW + 5)]))
         store.write(lambda tx: tx.lease_outbox(NOW + 9, LATER, "t", 9))
         store.write(lambda tx: tx.retry_outbox("o1", "t", LATER, "timed out"))
-        store.write(lambda tx: tx.retry_outbox("held", "t", LATER, "", attempt=False))
+        store.write(lambda tx: tx.put_back(["held"], "t", LATER))
         assert store.read(lambda tx: tx.oldest_waiting(NOW + 9)) == (None, NOW)
         assert store.read(lambda tx: tx.outbox_row("o1")).attempts == 1
         held = store.read(lambda tx: tx.outbox_row("held"))

@@ -548,6 +548,35 @@ class AlertContract:
         store.write(lambda tx: tx.drop_groups("three"))
         assert store.read(lambda tx: tx.group("g1")) is None
 
+    def test_groups_that_were_looked_up_together_are_as_if_each_had_been(self, store):
+        def fill(tx):
+            tx.put_alerts([an_alert("a", group_key="g1"), an_alert("b", group_key="g2")])
+            tx.put_group("g1", INCIDENT.id, NOW, NOW)
+            tx.put_group("g2", INCIDENT.id, NOW, NOW)
+
+        store.write(fill)
+
+        def work(tx):
+            names = ["g1", "g2", "none", *(f"other {n}" for n in range(20))]
+            tx.look_up_groups(names)
+            found = [[tx.group(name) for name in names[:3]]]
+            tx.put_group("none", "new", NOW, NOW)
+            tx.put_group("g1", INCIDENT.id, NOW, LATER)
+            found.append([tx.group(name) for name in names[:3]])
+            tx.move_alerts(INCIDENT.id, "two")
+            found.append([tx.group(name) for name in names[:3]])
+            tx.drop_groups("two")
+            found.append([tx.group(name) for name in names[:3]])
+            return found
+
+        one, new = (INCIDENT.id, NOW, NOW), ("new", NOW, NOW)
+        assert store.write(work) == [
+            [one, one, None],
+            [(INCIDENT.id, NOW, LATER), one, new],
+            [("two", NOW, LATER), ("two", NOW, NOW), new],
+            [None, None, new],
+        ]
+
     def test_changes_of_a_service_include_those_that_name_none(self, store):
         store.write(
             lambda tx: tx.put_changes(

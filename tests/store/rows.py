@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin.kernel.clock import ManualClock
+from tocsin.kernel.codec import canonical
 from tocsin.kernel.facts import GENESIS, Actor, Draft, Fact, Stream, chain
 from tocsin.kernel.ports import AlertRow, ChangeRow, DocumentRow, OutboxRow, RecordRow, RequestRow, StreamRow
 from tocsin.kernel.randomness import SystemRandomness, ulid
@@ -21,7 +22,7 @@ def facts_after(
 ) -> list[Fact]:
     return chain(
         stream,
-        [Draft("note_added", {"text": f"{text} {n}"}, NOW) for n in range(count)],
+        [Draft("note_added", canonical({"text": f"{text} {n}"}), NOW) for n in range(count)],
         version=version,
         previous=head,
         actor=Actor("person:anna", "web"),

@@ -16,7 +16,8 @@ import pytest
 from door_site import DoorSite, door_site, key_of
 from tocsin.alerts.matchers import Matcher
 from tocsin.alerts.silences import Silence
-from tocsin.kernel.clock import HOUR
+from tocsin.engine.together import Together
+from tocsin.kernel.clock import HOUR, MILLISECOND
 from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import Unusable
 from tocsin.kernel.ports import RecordRow
@@ -44,6 +45,7 @@ def straight(site, monkeypatch) -> list[int]:
 
     monkeypatch.setattr(Straight, "take", counted)
     assert site.api("POST", "/alerts", json=[]).status_code == 200  # from here on the key is known
+    site.clock.advance(MILLISECOND)
     return seen
 
 
@@ -105,6 +107,7 @@ def test_the_answer_is_word_for_word_that_of_the_other_way(site, straight, what)
         one = answer_on(line)
         assert straight == [len(BODIES[what])], "it went the straight way"
         site.app.straight = None
+    site.clock.advance(MILLISECOND)
     with line_to(site) as line:
         line.sendall(post(BODIES[what]))
         assert answer_on(line) == one
@@ -335,10 +338,10 @@ def test_when_the_gate_is_full_it_says_when_to_come_again(site, straight):
 def test_one_of_several_that_came_together_fails_alone(site, straight, monkeypatch):
     take_in, gate = site.engine.take_in, threading.Event()
 
-    def sometimes(tx, integration, alerts, changes=(), **more):
+    def sometimes(unit, integration, alerts, changes=(), **more):
         if any("poison" in one.summary for one in alerts):
             raise Unusable("this one cannot be kept", "$")
-        return take_in(tx, integration, alerts, changes, **more)
+        return take_in(unit, integration, alerts, changes, **more)
 
     monkeypatch.setattr(site.engine, "take_in", sometimes)
     site.engine.store.submit(lambda tx: gate.wait(5))  # what comes meanwhile is gathered
@@ -358,9 +361,9 @@ def test_what_comes_while_the_store_is_busy_travels_together_and_of_each_alert_o
 ):
     take_in, gate, taken = site.engine.take_in, threading.Event(), []
 
-    def noted(tx, integration, alerts, changes=(), **more):
+    def noted(unit, integration, alerts, changes=(), **more):
         taken.append([one.summary.partition(" ")[0] for one in alerts])
-        return take_in(tx, integration, alerts, changes, **more)
+        return take_in(unit, integration, alerts, changes, **more)
 
     monkeypatch.setattr(site.engine, "take_in", noted)
     site.engine.store.submit(lambda tx: gate.wait(5))
@@ -376,6 +379,39 @@ def test_what_comes_while_the_store_is_busy_travels_together_and_of_each_alert_o
         line.close()
     assert taken == [["a", "b"], ["a", "c", "d"]]
     assert len(site.alerts()) == 4
+
+
+def test_what_comes_while_its_unit_of_work_runs_is_taken_by_it(site, straight, monkeypatch):
+    take_in, began, goes_on, units = site.engine.take_in, threading.Event(), threading.Event(), []
+
+    def slow(unit, integration, alerts, changes=(), **more):
+        units.append(unit)
+        began.set()
+        assert goes_on.wait(5)
+        return take_in(unit, integration, alerts, changes, **more)
+
+    monkeypatch.setattr(site.engine, "take_in", slow)
+    with line_to(site) as first, line_to(site) as second:
+        first.sendall(post(json.dumps([alert("first")]).encode()))
+        assert began.wait(5)
+        second.sendall(post(json.dumps([alert("second")]).encode()))
+        until(lambda: len(site.app.straight._waits[0].posts) == 2)
+        goes_on.set()
+        assert [answer_on(line).split()[1] for line in (first, second)] == [b"200", b"200"]
+    assert len(units) == 2 and units[0] is units[1]
+    assert len(site.alerts()) == 2
+
+
+def test_what_travels_together_is_all_there_when_the_unit_of_work_is_done_again():
+    together = Together(["a"])
+    tried = []
+    for some in together.rounds():
+        tried.append(some)
+        if len(tried) == 1:
+            assert together.add(["b", "c"])
+    assert tried == [["a"], ["b", "c"]]
+    assert not together.add(["too late"])
+    assert list(together.rounds()) == [["a", "b", "c"]]
 
 
 def test_what_the_store_could_not_begin_is_refused_at_once_and_what_comes_after_is_taken(site, straight):

@@ -11,13 +11,28 @@ from tocsin.incidents.duties import calendar_of
 from tocsin.incidents.escalation import LATE, Due, chain_of, is_turn, next_step
 from tocsin.incidents.incident import Incident, Run
 from tocsin.incidents.sweep import held
-from tocsin.kernel.clock import Instant
+from tocsin.kernel.clock import MINUTE, Instant
 from tocsin.kernel.codec import encode
 from tocsin.kernel.ports import OutboxRow
 from tocsin.notify.rules import plan
 
 URGENCY = {"P1": 0, "P2": 1, "P3": 2, "P4": 3}
 """severity → which messages leave first"""
+
+
+NOTICES_TOGETHER = MINUTE
+"""incidents that open within this of each other are told to one person in one notice"""
+
+
+def told_key(person: str) -> str:
+    """Where it is kept when a person was last told of an incident that opened."""
+    return f"told/{person}"
+
+
+def told_again_from(work: Work, person: str) -> Instant:
+    """From when a person is told of one more incident that opened; it would be put back until then as often as it is looked at."""
+    last = int(work.tx.meta(told_key(person)) or 0)
+    return last + NOTICES_TOGETHER if last < work.now else 0
 
 
 def start_responders(

@@ -57,9 +57,12 @@ class Parcel(msgspec.Struct):
 
 
 class Composed(msgspec.Struct):
-    """What became of leased rows. ``faults``: rows that could not be composed, with the reason."""
+    """What became of leased rows. ``faults``: rows that could not be composed, with the reason. ``put_back``: messages for which
+    their channels had no room.
+    """
 
     parcels: list[Parcel] = []
+    put_back: int = 0
     faults: list[tuple[OutboxRow, Exception]] = []
     noted: dict[str, bytes] = {}
     """named values that go with the messages"""
@@ -419,9 +422,11 @@ def context_of(incident: Incident, directory: Directory, public_url: str, now: I
         return texts.PageContext(
             number=incident.name, severity=incident.severity, url=url, restricted=True, since=incident.opened_at, drill=incident.drill
         )  # fmt: skip
-    alert = speaking(incident)
-    over = alert is not None and any(
-        one.ref.summary[:300] == incident.title for one in incident.alerts.values()
+    alert, firing = speaking(incident), len(incident.firing)
+    over = (
+        alert is not None
+        and alert.summary[:300] != incident.title
+        and any(one.ref.summary[:300] == incident.title for one in incident.alerts.values())
     )
     services = [one for id in incident.services if (one := directory.services.get(id)) is not None]
     runbook = (alert.runbook_url if alert else "") or next(
@@ -432,8 +437,8 @@ def context_of(incident: Incident, directory: Directory, public_url: str, now: I
         number=incident.name, severity=incident.severity, url=url, title=incident.title, since=incident.opened_at,
         reason=incident.severity_reason, services=[directory.services[s].name if s in directory.services else s for s in incident.services],
         change=incident.change, sender_url=alert.sender_url if alert else "", runbook_url=runbook,
-        dashboard_url=next(iter(dashboards), ""), alerts=len(incident.firing), dashboards=dashboards, drill=incident.drill,
-        fires=alert.summary[:300] if alert is not None and over and alert.summary[:300] != incident.title else "",
+        dashboard_url=next(iter(dashboards), ""), alerts=firing, dashboards=dashboards, drill=incident.drill,
+        fires=alert.summary[:300] if alert is not None and over else "",
     )  # fmt: skip
 
 

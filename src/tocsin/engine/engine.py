@@ -38,7 +38,7 @@ from tocsin.identity.authorize import authorize
 from tocsin.identity.principals import About, Principal
 from tocsin.incidents.directory import RECORD_TYPES, Directory
 from tocsin.incidents.incident import Incident
-from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant, humanize
+from tocsin.kernel.clock import MINUTE, SECOND, Clock, Instant, earliest, humanize
 from tocsin.kernel.codec import encode
 from tocsin.kernel.errors import FromTheFuture, NotFound, TocsinError, Unusable
 from tocsin.kernel.facts import SYSTEM, Actor, Fact
@@ -336,7 +336,8 @@ class Engine:
         self, integration: Integration, alerts: Sequence[Alert], changes: Sequence[Change] = ()
     ) -> Future[list[Outcome]]:
         """Takes alerts and changes; the future is done once they are on disk."""
-        return self.submit(lambda tx: self.take_in(tx, integration, alerts, changes))
+        actor = Actor(f"integration:{integration.id}", integration.source)
+        return self.submit(lambda tx: self.take_in(self.work(tx, actor), integration, alerts, changes))
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         """A unit of work whose messages leave as soon as it is committed, without waiting for the next step."""
@@ -359,20 +360,19 @@ class Engine:
 
     def take_in(
         self,
-        tx: Transaction,
+        unit: Work,
         integration: Integration,
         alerts: Sequence[Alert],
         changes: Sequence[Change] = (),
         *,
         requests: int = 1,
     ) -> list[Outcome]:
-        """What :meth:`receive` does, inside a transaction that also holds something else of the sender's. ``requests``: how many
+        """What :meth:`receive` does, inside a unit of work that also holds something else of the sender's. ``requests``: how many
         the alerts came in.
         """
-        unit = self.work(tx, Actor(f"integration:{integration.id}", integration.source))
         if changes:
             receiving.keep_changes(unit, integration, changes)
-        return receiving.receive(unit, integration, alerts, self.rules(tx), requests=requests)
+        return receiving.receive(unit, integration, alerts, self.rules(unit.tx), requests=requests)
 
     # quiet
 
@@ -436,14 +436,13 @@ class Engine:
 
     def step(self, limit: int = 200) -> int:
         """Does what is due now: timers, then the outbox. Answers how much was done; the loop, drills and tests call this alone."""
-        return self._timers(limit) + self._sending.step(limit)
+        return self._timers(limit) + self._sending.step()
 
     def next_due(self) -> Instant | None:
         """When the next step has something to do."""
 
         def work(reader: Reader) -> Instant | None:
-            moments = [moment for moment in (reader.next_timer(), reader.next_outbox()) if moment is not None]
-            return min(moments, default=None)
+            return earliest((reader.next_timer(), self._sending.next_due(reader.next_outbox())))
 
         return self.store.read(work)
 

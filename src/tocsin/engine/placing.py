@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import structlog
 
@@ -27,6 +29,8 @@ TEST = "TEST"
 """the series of incidents that tests of integrations open"""
 PATIENCE = 5 * MINUTE
 """how long an incident that a person ended stays so although its alert is sent again and again"""
+AHEAD = 10
+"""the part of the steps of expressions that looking ahead may take, one in so many"""
 AGAIN = 30 * SECOND
 """when what could not be done for an unreadable incident is tried again"""
 MERGES = 10
@@ -99,6 +103,8 @@ class Placing:
         self.work, self.integration, self.rules, self.test = work, integration, rules, test
         self.arrivals: dict[str, list[Arrival]] = {}
         self.budget = Budget(BATCH_STEPS * requests)
+        self._routed: dict[int, Routed] = {}
+        """where alerts go that were looked ahead to, by their identity"""
         self._judged: dict[tuple[str, bytes], tuple[Proposal, Kind]] = {}
         self._unreadable: set[str] = set()
         self._large: dict[str, Incident] = {}
@@ -111,9 +117,7 @@ class Placing:
         ``event``: opened, refired, or lingers (it went on firing although its incident ended).
         """
         work = self.work
-        placed = route(
-            alert, self.integration, self.rules.routes, work.directory.services, work.directory.aliases, self.budget
-        )  # fmt: skip
+        placed = self._routed.pop(id(alert), None) or self._route(alert)
         row.service = placed.service
         proposal, kind = self.judge(alert, row.service)
         row.restricted = row.restricted or kind.restricted
@@ -143,6 +147,25 @@ class Placing:
         if incident.restricted:  # what became of a request is seen by more people than what it opened
             return f"{found.note}opened {incident.name}, which is restricted"
         return f"{found.note}opened {incident.name} as {incident.severity}: {incident.severity_reason}"
+
+    def look_ahead(self, alerts: Iterable[Alert]) -> None:
+        """Looks up the groups of alerts that are placed next, all in one query; as many as a part of the steps that expressions
+        may take allows, for silences are asked with what routes leave.
+        """
+        keys: set[str] = set()
+        left = self.budget.left - self.budget.left // AHEAD
+        for alert in alerts:
+            if self.budget.left < left:
+                break
+            placed = self._routed[id(alert)] = self._route(alert)
+            keys |= {placed.group_key, watch_key(placed.service)}
+        self.work.tx.look_up_groups(keys)
+
+    def _route(self, alert: Alert) -> Routed:
+        directory = self.work.directory
+        return route(
+            alert, self.integration, self.rules.routes, directory.services, directory.aliases, self.budget
+        )
 
     def worsened(self, alert: Alert, row: AlertRow) -> str:
         """The sender's severity rose while it fires: its incident hears of it; what was kept quiet is decided again."""
@@ -413,7 +436,8 @@ def declare(
     """
     title = alert.summary[:300] or one_line(alert.dedup_key)
     series = TEST if test else "INC"
-    incident = work.create(
+    attached = reference(work, row, alert, escalation_policy, proposal)
+    return work.open(
         f.Declared(
             number=work.tx.next_number(series), series=series, title=f"TEST: {title}" if test else title,
             severity=proposal.severity, severity_state="proposed", reason=proposal.said, policy=work.current_policy()[1],
@@ -422,11 +446,9 @@ def declare(
             services=[row.service] if row.service else [], escalation_policy=escalation_policy, group_key=row.group_key,
             restricted=kind.restricted, calendar=work.directory.calendar_of(row.service) if row.service else "", linked=linked,
             drill=bool(test),
-        )
+        ),
+        f.AlertsAttached([attached], "the first alert"),
     )  # fmt: skip
-    attached = reference(work, row, alert, escalation_policy, proposal)
-    work.record(incident, f.AlertsAttached([attached], "the first alert"))
-    return incident
 
 
 def note_change(work: Work, incident: Incident, body: f.Body, fact_id: str) -> None:

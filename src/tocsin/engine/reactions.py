@@ -18,6 +18,7 @@ from tocsin.engine.calling import (
     start_run,
     stop_runs,
     take_step,
+    told_again_from,
     unanswered,
 )
 from tocsin.engine.placing import note_change, restrict_alerts
@@ -26,7 +27,7 @@ from tocsin.incidents import facts as f
 from tocsin.incidents.actions import ActionItem, ActionRestricted
 from tocsin.incidents.duties import calendar_of, label, owed
 from tocsin.incidents.escalation import chain_of, next_step
-from tocsin.incidents.incident import OPENED, Incident, Run
+from tocsin.incidents.incident import OPENED, Incident, Run, war_room_at
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
 from tocsin.incidents.sweep import held
@@ -81,8 +82,8 @@ def activate(work: Work, incident: Incident) -> None:
     policy = work.policy(incident)
     terms = policy.severity(incident.severity)
     if terms.war_room and not incident.war_room_at:
-        where = work.directory.settings.war_room.replace("{incident}", incident.name.lower())
-        work.record(incident, f.WarRoomOpened(where or f"the page of {incident.name}"))
+        where = war_room_at(work.directory.settings.war_room, incident.name)
+        work.record(incident, f.WarRoomOpened(where))
     if terms.activate_team == "at_once" and "activate" not in incident.protocol:
         call_team(work, incident)
 
@@ -129,6 +130,7 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
         person = work.directory.people.get(person_id)
         if person is None or not person.active:
             continue
+        again = told_again_from(work, person_id) if body.kind.startswith(OPENED) else 0
         for attempt in plan(person, incident.severity, "nudge" if body.quiet else "notice"):
             work.send(
                 message(
@@ -138,7 +140,7 @@ def notice(work: Work, incident: Incident, body: f.Told, fact_id: str) -> None:
                     "notice",
                     person_id,
                     attempt.contact,
-                    max(work.now + attempt.after, in_hours(work, incident, attempt.contact)),
+                    max(work.now + attempt.after, in_hours(work, incident, attempt.contact), again),
                     f"notice:{body.kind}",
                     {"notice": body.kind, "text": body.text, "reason": body.reason, "quiet": body.quiet},
                 )

@@ -150,6 +150,12 @@ def receive(
     """
     batch = Batch(work, integration, rules, test, requests)
     batch.rows = work.tx.alerts_by_key(integration.id, [alert.dedup_key for alert in alerts])
+    unknown: dict[str, Alert] = {}
+    for alert in alerts:
+        if alert.action == "trigger" and alert.dedup_key not in batch.rows:
+            unknown.setdefault(alert.dedup_key, alert)
+    if len(unknown) > 1:
+        batch.placing.look_ahead(unknown.values())
     outcomes = [batch.take(alert) for alert in alerts]
     batch.tell()
     for outcome in outcomes:
@@ -320,6 +326,7 @@ def keep_changes(work: Work, integration: Integration, changes: Sequence[Change]
             )
         )
     work.tx.put_changes(rows)
+    work.forget_openings()
 
 
 def expire(work: Work, limit: int = 500) -> int:

@@ -17,11 +17,12 @@ import structlog
 
 from tocsin.catalogue.people import INTERRUPTING_KINDS
 from tocsin.engine import delivery
+from tocsin.engine.calling import NOTICES_TOGETHER, told_key
 from tocsin.engine.together import Together
 from tocsin.engine.waiting import Unanswered
 from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
-from tocsin.kernel.clock import MINUTE, SECOND, Instant
+from tocsin.kernel.clock import MILLISECOND, MINUTE, SECOND, Instant
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, DeliveryFailed, TocsinError
 from tocsin.kernel.facts import SYSTEM
@@ -42,15 +43,21 @@ DELAYED_AFTER = 2
 """attempts after which the person's next channel is tried beside one that does not answer"""
 LONGEST_HOLD = MINUTE
 """a new P1 is never held for more than this, whatever the policy's figure says"""
-NOTICES_TOGETHER = MINUTE
-"""incidents that open within this of each other are told to one person in one notice"""
 TEST_TRIED = MINUTE
 """a test is tried for so long: whoever asked for it looks on, and no page is late because an address was mistyped"""
 MANY = 1_000_000
 WARN_EVERY = MINUTE
 """at most one line in the log for each channel that does not take its messages"""
+MOST = 1_000
+"""messages that are leased at once; a transaction that took more would hold up what comes in. Fewer for as long as channels have
+no room for what was composed: it would be composed again and again
+"""
 FEW = 20
 """messages that a transaction takes along at once; what is more waits for the loop"""
+LONGEST_REST = 100 * MILLISECOND
+"""between messages of a storm: each lists all that is unanswered, so that few of them say as much as many"""
+CALM = 30 * MILLISECOND
+"""after which nothing more is waited for"""
 PAGED = b"!"
 
 
@@ -94,11 +101,6 @@ def last_paged(value: bytes | None) -> Instant:
     return int((value or b"0").rstrip(PAGED))
 
 
-def told_key(person: str) -> str:
-    """Where it is kept when a person was last told of an incident that opened."""
-    return f"told/{person}"
-
-
 class Load(msgspec.Struct):
     """What was leased in one transaction, ready to leave after its commit."""
 
@@ -106,6 +108,11 @@ class Load(msgspec.Struct):
     composed: delivery.Composed
     lease: str
     leased_at: Instant
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some of it was put back, because a channel has no room for it."""
+        return self.composed.put_back > 0
 
 
 class Told(msgspec.Struct):
@@ -167,20 +174,39 @@ class Sending:
         self._ending = threading.Lock()
         self._ends: tuple[Together[Told], Future[None]] | None = None
         """what became of messages, which may wait for the writer still"""
+        self._most = MOST
+        self._rests_until: Instant = 0
+        self._stirred: Instant = 0
+        """when something last fell due as it came in"""
         self._unlooked = False
         """whether something was written that may fall due, and whoever waits for that was not woken"""
         self._warned: dict[str, Instant] = {}
         """channel → when the log last said that it did not take a message"""
 
-    def step(self, limit: int) -> int:
+    def step(self) -> int:
         """Sends what is due, and answers how many rows were looked at."""
         engine = self.engine
-        due = engine.store.read(lambda r: r.next_outbox())
+        due = self.next_due(engine.store.read(lambda r: r.next_outbox()))
         if due is None or due > engine.clock.now():
             return 0
+        limit = self._most
         load = engine.store.write(lambda tx: self.load(tx, limit))
+        self._most = max(FEW, limit // 2) if load.crowded else min(MOST, limit * 2)
         self.dispatch(load)
         return load.looked_at
+
+    def next_due(self, due: Instant | None) -> Instant | None:
+        """When a message that is ``due`` then is composed: not while it rests from the last."""
+        now = self.engine.clock.now()
+        until = min(self._rests_until, self._stirred + CALM)
+        rests = now < until <= now + LONGEST_REST  # unless the clock was set back
+        return max(due, until) if rests and due is not None else due
+
+    def _rest(self, began: Instant, rows: int) -> None:
+        """The more fell due together, the more will: those wait for each other, and the writer is left to what comes in."""
+        now = self.engine.clock.now()
+        self._rests_until = now + min(LONGEST_REST, max(0, now - began) * rows)
+        self._stirred = now
 
     def at_once(self, tx: Transaction) -> Load | None:
         """What a transaction that made something due can take along, to be dispatched after its commit; None while others are
@@ -189,27 +215,35 @@ class Sending:
         """
         engine = self.engine
         if not (engine.store.serial and engine.deliveries.idle()):
+            self._stirred = engine.clock.now()
             return None
         lease, now = token(engine.randomness), engine.clock.now()
+        rests = self.next_due(now) != now
+        self._stirred = now
+        if rests:
+            return None
         rows = tx.lease_sent(now, now + LEASE, lease, FEW)
         if not rows:
             return None
         try:
             load = Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+            self._rest(now, len(rows))
             if load.composed.parcels and not load.composed.faults:
                 # all that is due leaves now; what falls due later is looked for once it has left, not while it is on its way
                 tx.due, self._unlooked = False, True
             return load
         except Exception as error:  # noqa: BLE001  # whoever sent the alert must not be refused for it: the loop tries again
             engine.set_aside("sending", error, kind="outbox")
-            for row in rows:
-                tx.retry_outbox(row.id, lease, row.not_before, row.last_error, attempt=False)
+            tx.put_back([row.id for row in rows], lease)
             return None
 
     def load(self, tx: Transaction, limit: int) -> Load:
         """Leases what is due and composes it."""
         lease, now, rows = self._lease(tx, limit)
-        return Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+        load = Load(len(rows), self._compose(tx, rows, lease, now), lease, now)
+        if len(rows) < limit:  # else more is due already
+            self._rest(now, len(rows))
+        return load
 
     def _lease(self, tx: Transaction, limit: int) -> tuple[str, Instant, list[OutboxRow]]:
         engine = self.engine
@@ -239,14 +273,23 @@ class Sending:
     ) -> delivery.Composed:  # fmt: skip
         every = self._page_every(tx)
         last = tx.metas_named({name for row in rows if (name := _spaced_by(row))})
-        ready = [row for row in rows if not self._held_back(tx, row, lease, now, every, last)]
+        ready: list[OutboxRow] = []
+        held: dict[Instant, list[str]] = {}
+        for row in rows:
+            if until := self._held_until(row, now, every, last):
+                held.setdefault(until, []).append(row.id)
+            else:
+                ready.append(row)
+        for until, ids in held.items():
+            tx.put_back(ids, lease, until)
         composed = delivery.compose(
             tx, ready, self.engine.directory(tx), now, secret=self.engine.secret, public_url=self.engine.public_url, token=lease,
             soon=now + every, seen=self.engine.seen, unanswered=self._unanswered,
         )  # fmt: skip
         for row, error in composed.faults:
             tx.retry_outbox(row.id, lease, now + SET_ASIDE, f"{type(error).__name__}: {error}"[:500])
-        composed.parcels = self._with_room(tx, composed.parcels, lease)
+        parcels, composed.parcels = composed.parcels, self._with_room(tx, composed.parcels, lease)
+        composed.put_back = len(parcels) - len(composed.parcels)
         for parcel in composed.parcels:
             person = parcel.row.recipient
             if parcel.row.effect == "page":
@@ -269,8 +312,7 @@ class Sending:
             if room[channel] >= 0:
                 kept.append(parcel)
                 continue
-            for row in parcel.rows:
-                tx.retry_outbox(row.id, lease, row.not_before, row.last_error, attempt=False)
+            tx.put_back([row.id for row in parcel.rows], lease)
         return kept
 
     def _page_every(self, reader: Reader) -> int:
@@ -281,10 +323,8 @@ class Sending:
             return MINUTE
 
     @staticmethod
-    def _held_back(
-        tx: Transaction, row: OutboxRow, lease: str, now: Instant, every: int, spaced: Mapping[str, bytes]
-    ) -> bool:
-        """At most one interrupting page for each person in the policy's interval; what is held joins the next.
+    def _held_until(row: OutboxRow, now: Instant, every: int, spaced: Mapping[str, bytes]) -> Instant:
+        """At most one interrupting page for each person in the policy's interval; what is held until then joins the next.
 
         Notices of incidents that open one after another are held likewise: one covers those that open together.
         """
@@ -293,10 +333,7 @@ class Sending:
         elif row.urgency == 0:
             every = min(every, LONGEST_HOLD)
         last = last_paged(spaced.get(_spaced_by(row)))
-        if not last < now < last + every:
-            return False
-        tx.retry_outbox(row.id, lease, last + every, row.last_error, attempt=False)
-        return True
+        return last + every if last < now < last + every else 0
 
     # on the way
 
@@ -329,11 +366,7 @@ class Sending:
             self._settle(told)
 
     def _release(self, parcel: delivery.Parcel, lease: str) -> None:
-        def work(tx: Transaction) -> None:
-            for row in parcel.rows:
-                tx.retry_outbox(row.id, lease, row.not_before, row.last_error, attempt=False)
-
-        self.engine.store.write(work)
+        self.engine.store.write(lambda tx: tx.put_back([row.id for row in parcel.rows], lease))
 
     @staticmethod
     def _not_paged(tx: Transaction, row: OutboxRow, leased_at: Instant) -> None:

@@ -8,7 +8,7 @@ one says so with :meth:`Together.ends_with`, or everything later would wait for 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +33,20 @@ class Together(Generic[T]):
     def ends_with(self, future: Future[Any]) -> None:
         """Nothing comes along any more once ``future``, its unit of work, is done: it may never have run."""
         future.add_done_callback(lambda _: self.begin())
+
+    def rounds(self) -> Iterator[list[T]]:
+        """What came along, and then again what did meanwhile, until nothing did: from there on nothing is added. From the start
+        each time: a unit of work may be done again.
+        """
+        taken = 0
+        while True:
+            with self._lock:
+                some = self._parts[taken:]
+                self._begun = self._begun or not some
+                taken += len(some)
+            if not some:
+                return
+            yield some
 
     def begin(self) -> list[T]:
         """What came along, in its order; nothing is added any more. May be called again."""

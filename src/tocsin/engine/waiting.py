@@ -27,7 +27,7 @@ AT_ONCE = 10_000
 """facts since the last look that are followed; where there are more, all that is open is read once more"""
 WORTH_KEEPING = SMALL // 2
 """bytes of the stored view of an incident that is kept read: one of thousands of alerts takes much memory and is rare"""
-KEPT = 512
+KEPT = 2_048
 
 Order = tuple[str, Instant, int, str]
 """severity, when it opened, its number, its id: the worst and oldest first"""

@@ -213,30 +213,37 @@ class WaysIn:
         """:meth:`receive` for bodies that come together, in one unit of work: either all of them are taken or none is."""
 
         def work(tx: Transaction) -> list[Outcome]:
-            taken = bodies.begin()
             integration = self.current(tx, admitted)
-            outcomes = self.engine.take_in(
-                tx,
-                integration,
-                [alert for body in taken for alert in body.parsed.alerts],
-                [change for body in taken for change in body.parsed.changes],
-                requests=len(taken),
-            )
+            unit, outcomes = self._unit(tx, integration), list[Outcome]()
+            # where others write, what comes later is judged by what is there later
+            rounds = bodies.rounds() if self.engine.store.serial else [bodies.begin()]
+            for taken in rounds:
+                outcomes += self._take_in(unit, integration, taken)
             if integration.interval:
-                heartbeats.heard(self._unit(tx, integration), integration, self.engine.rules(tx))
-            at = 0
-            for parsed, came, status, kept in taken:
-                own, at = outcomes[at : at + len(parsed.alerts)], at + len(parsed.alerts)
-                if kept:
-                    row = self._row(
-                        integration.id, status, said(parsed, own), _private(parsed, came), KEPT_ACCEPTED_BODY
-                    )
-                    tx.put_request(row, KEPT_REQUESTS)
+                heartbeats.heard(unit, integration, self.engine.rules(tx))
             return outcomes
 
         future = self.engine.submit(work)
         bodies.ends_with(future)
         return future
+
+    def _take_in(self, unit: Work, integration: Integration, taken: Sequence[Body]) -> list[Outcome]:
+        outcomes = self.engine.take_in(
+            unit,
+            integration,
+            [alert for body in taken for alert in body.parsed.alerts],
+            [change for body in taken for change in body.parsed.changes],
+            requests=len(taken),
+        )
+        at = 0
+        for parsed, came, status, kept in taken:
+            own, at = outcomes[at : at + len(parsed.alerts)], at + len(parsed.alerts)
+            if kept:
+                row = self._row(
+                    integration.id, status, said(parsed, own), _private(parsed, came), KEPT_ACCEPTED_BODY
+                )
+                unit.tx.put_request(row, KEPT_REQUESTS)
+        return outcomes
 
     def beat(self, admitted: Admitted, came: Came) -> Future[Overdue]:
         """Takes a heartbeat; answers when the next one is late."""

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from tocsin.engine import alike
+from tocsin.engine.alike import Opening
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import first_moment
 from tocsin.incidents.directory import Directory
@@ -26,7 +28,7 @@ from tocsin.kernel.codec import canonical, decode, encode
 from tocsin.kernel.errors import NotFound, Refused
 from tocsin.kernel.facts import GENESIS, Actor, Draft, Fact, Stream, chain
 from tocsin.kernel.ports import OutboxRow, Reader, StreamRow, Transaction
-from tocsin.kernel.randomness import Randomness, ulid
+from tocsin.kernel.randomness import Randomness, ulids
 from tocsin.policy.calendar import BusinessCalendar
 from tocsin.policy.model import Policy
 
@@ -34,6 +36,8 @@ SMALL = 64 * 1024
 """bytes of a stored view that is written anew with each of its facts"""
 BEHIND = 32
 """facts that a larger one may lie behind: thousands of alerts are not written again for each that joins; whoever reads folds them"""
+IDS = 8
+"""drawn at once: an incident that opens needs some twenty"""
 MERGES = 20
 """merges of merges that are followed"""
 
@@ -99,6 +103,8 @@ class Pending(msgspec.Struct):
     """the version of the stored view"""
     size: int = 0
     """bytes of the stored view; 0 where it has to be written"""
+    opening: Opening | None = None
+    """what others that open alike came to, as long as nothing but that is recorded"""
 
 
 class Work:
@@ -115,6 +121,11 @@ class Work:
         self._policy_of, self._kinds, self._memory, self._alone = policy_of, kinds, memory, alone
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
+        self._openings: dict[bytes, Opening] = {}
+        self._ids: list[str] = []
+        """ids that nobody has yet"""
+        self._made: list[str] = []
+        """the ids that were made, while what an incident opens with is worked out"""
         self._heads: dict[str, tuple[int, bytes]] = {}
         """version and hash of the last fact of incidents that were looked up and not loaded yet"""
 
@@ -139,11 +150,44 @@ class Work:
 
     def new_id(self) -> str:
         """A fresh ULID of this moment."""
-        return ulid(self.randomness, self.now)
+        if not self._ids:
+            self._ids = ulids(self.randomness, self.now, IDS)
+        made = self._ids.pop()
+        self._made.append(made)
+        return made
 
     def create(self, declared: f.Declared) -> Incident:
         """A new incident that begins with ``declared``."""
         return self.begin(Incident(self.new_id()), declared)
+
+    def open(self, declared: f.Declared, first: f.AlertsAttached) -> Incident:
+        """A new incident that begins with its first alert; where another has opened alike, it is written from that one."""
+        like = alike.likeness(declared, first)
+        if like is not None and (known := self._openings.get(like)) is not None:
+            return self._open_again(known, declared, first)
+        self._made, leaving = [], len(self._outbox)
+        incident = self.create(declared)
+        pending = self._pending[incident.id]
+        opened = alike.Opened(incident, pending.ids.copy(), pending.drafts[1:], self._outbox[leaving:])
+        opening = Opening(self._made, opened, self.directory.settings.war_room)
+        self.record(incident, first)
+        if like is not None and len(pending.drafts) == len(opened.ids) + 1:
+            self._openings[like] = pending.opening = opening
+        return incident
+
+    def forget_openings(self) -> None:
+        """What was written meanwhile may change what follows from a beginning: the next one is worked out again."""
+        self._openings.clear()
+
+    def _open_again(self, known: Opening, declared: f.Declared, first: f.AlertsAttached) -> Incident:
+        opened = known.again(declared, self.new_id)
+        incident, drafts = opened.incident, [f.draft(declared, self.now), *opened.drafts]
+        pending = self._pending[incident.id] = Pending(
+            incident, 0, GENESIS, drafts, opened.ids, opening=known
+        )  # fmt: skip
+        self._outbox += opened.rows
+        self._add(pending, first, self.now, "internal")  # of the first of its kind nothing followed from that
+        return incident
 
     def begin(self, state: S, body: f.Body) -> S:
         """A new stream that begins with ``body``; ``state`` is empty but for its id."""
@@ -219,15 +263,22 @@ class Work:
         """Adds a fact and lets the reactions to it follow; answers its id. ``at`` back-dates it."""
         if isinstance(state, Incident):
             self._miss_what_restarts(state, body)
-        kind, pending = self._kinds[type(state)], self._pending[state.id]
-        occurred = self.now if at is None else at
+        pending = self._pending[state.id]
+        pending.opening = None
+        fact_id = self._add(pending, body, self.now if at is None else at, visibility)
+        for reaction in self._kinds[type(state)].reactions.get(type(body), ()):
+            reaction(self, state, body, fact_id)
+        return fact_id
+
+    def _add(self, pending: Pending, body: f.Body, occurred: Instant, visibility: str) -> str:
+        """Adds a fact to a stream and folds it; answers its id."""
+        state = pending.state
         pending.drafts.append(f.draft(body, occurred, "restricted" if state.restricted else visibility))
         fact_id = self.new_id()
         pending.ids.append(fact_id)
         effective = occurred if isinstance(body, f.UpdatePosted | f.ServiceState) else self.now
-        kind.fold(state, body, effective, pending.version + len(pending.drafts), self.actor.principal)
-        for reaction in kind.reactions.get(type(body), ()):
-            reaction(self, state, body, fact_id)
+        version = pending.version + len(pending.drafts)
+        self._kinds[type(state)].fold(state, body, effective, version, self.actor.principal)
         return fact_id
 
     def _miss_what_restarts(self, incident: Incident, body: f.Body) -> None:
@@ -345,8 +396,18 @@ class Work:
         if self._memory is not None and isinstance(state, Incident):
             self._memory.keep(View(head, state, pending.stored, pending.size))
         pending.version, pending.head, pending.drafts, pending.ids = version, head, [], []
-        if not quiet:  # and makes nothing due
+        if pending.opening is not None:
+            self._arm_alike(kind, state, pending.opening)
+            pending.opening = None
+        elif not quiet:  # and makes nothing due
             self.rearm(state)
+
+    def _arm_alike(self, kind: Kind, state: Stateful, opening: Opening) -> None:
+        """The timer of one that opened alike falls due when that of the first did."""
+        if opening.due is None:
+            opening.due = (self.rearm(state),)
+        else:
+            self.tx.set_timer(kind.name, state.id, opening.due[0])
 
 
 ALL = ("*",)

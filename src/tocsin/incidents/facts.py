@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from tocsin.kernel.clock import Instant
-from tocsin.kernel.codec import decode
+from tocsin.kernel.codec import canonical, decode
 from tocsin.kernel.errors import FromTheFuture
 from tocsin.kernel.facts import Draft, Fact
 
@@ -799,7 +799,7 @@ def _changed_all(one: Any, change: Callable[[str], str]) -> list[str]:
 
 def draft(body: Body, occurred_at: Instant, visibility: str = "internal") -> Draft:
     """The draft of a fact, ready to be chained."""
-    return Draft(body.type, msgspec.to_builtins(body), occurred_at, body.type_version, visibility)
+    return Draft(body.type, canonical(body), occurred_at, body.type_version, visibility)
 
 
 def read(fact: Fact) -> Body | None:

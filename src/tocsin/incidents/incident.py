@@ -315,6 +315,11 @@ class Incident(msgspec.Struct):
         return list(people)
 
 
+def war_room_at(setting: str, name: str) -> str:
+    """Where the response to the incident of that name meets: the setting of the installation, or else its own page."""
+    return setting.replace("{incident}", name.lower()) or f"the page of {name}"
+
+
 def alert_key(integration: str, key: str) -> str:
     """How the fold names an alert."""
     return f"{integration}\n{key}"

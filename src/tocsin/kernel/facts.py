@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
 from tocsin.kernel.clock import Instant
-from tocsin.kernel.codec import canonical
 
 GENESIS = bytes(32)
 REDACTED = "redacted"
@@ -53,10 +51,11 @@ class Draft(msgspec.Struct):
 
     ``visibility``: ``internal`` (everybody who may see the stream), ``restricted`` (its named members only) or
     ``public``. ``occurred_at`` may lie in the past (back-dating); ``recorded_at`` is always the time of appending.
+    ``body`` is canonical JSON (:func:`tocsin.kernel.codec.canonical`), hashed and stored as it is.
     """
 
     type: str
-    body: dict[str, Any]
+    body: bytes
     occurred_at: Instant
     type_version: int = 1
     visibility: str = "internal"
@@ -118,7 +117,7 @@ def chain(
     facts = []
     for draft, fact_id in zip(drafts, ids, strict=True):
         version += 1
-        body = canonical(draft.body)
+        body = draft.body
         header = msgspec.json.encode(
             _Header(
                 1, stream.kind, stream.id, version, fact_id, draft.type, draft.type_version, draft.occurred_at, now,

@@ -375,6 +375,10 @@ class Transaction(Reader, Protocol):
         ...
 
     def put_group(self, group_key: str, incident: str, opened_at: Instant, joined_at: Instant) -> None: ...
+    def look_up_groups(self, group_keys: Collection[str]) -> None:
+        """Reads the groups that will be asked for, all in one query."""
+        ...
+
     def drop_groups(self, incident: str) -> None: ...
     def put_changes(self, rows: Sequence[ChangeRow]) -> None: ...
     def put_request(self, row: RequestRow, keep: int = 50) -> None:
@@ -428,10 +432,14 @@ class Transaction(Reader, Protocol):
         """Ends rows, each under its own lease; answers those that were still held under it."""
         ...
 
-    def retry_outbox(
-        self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True
-    ) -> bool:
-        """Back to waiting, one ``attempt`` more where it was one; ``withdrawn`` where it was withdrawn while it was on its way."""
+    def retry_outbox(self, id: str, token: str, not_before: Instant, error: str) -> bool:
+        """Back to waiting after one attempt more; ``withdrawn`` where it was withdrawn while it was on its way."""
+        ...
+
+    def put_back(self, ids: Collection[str], token: str, not_before: Instant | None = None) -> None:
+        """Leased rows that were not tried wait again: for when they were due before, or from ``not_before``; ``withdrawn`` where
+        they were withdrawn meanwhile.
+        """
         ...
 
     def reword_outbox(self, id: str, payload: bytes) -> None:

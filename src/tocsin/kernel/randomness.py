@@ -44,12 +44,21 @@ class SeededRandomness:
 
 def ulid(randomness: Randomness, now: Instant) -> str:
     """A ULID (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits, 26 Crockford base 32 letters."""
-    value, pairs = randomness.bits(80), _PAIRS
-    return (
-        f"{_moment(now // MILLISECOND)}{pairs[value >> 70]}{pairs[value >> 60 & 1023]}{pairs[value >> 50 & 1023]}"
-        f"{pairs[value >> 40 & 1023]}{pairs[value >> 30 & 1023]}{pairs[value >> 20 & 1023]}{pairs[value >> 10 & 1023]}"
-        f"{pairs[value & 1023]}"
-    )
+    return ulids(randomness, now, 1)[0]
+
+
+def ulids(randomness: Randomness, now: Instant, count: int) -> list[str]:
+    """As many ULIDs of one moment, drawn together."""
+    drawn, moment, pairs, mask = randomness.bits(80 * count), _moment(now // MILLISECOND), _PAIRS, 1023
+    made = []
+    for _ in range(count):
+        value = drawn & (1 << 80) - 1
+        drawn >>= 80
+        made.append(
+            f"{moment}{pairs[value >> 70]}{pairs[value >> 60 & mask]}{pairs[value >> 50 & mask]}{pairs[value >> 40 & mask]}"
+            f"{pairs[value >> 30 & mask]}{pairs[value >> 20 & mask]}{pairs[value >> 10 & mask]}{pairs[value & mask]}"
+        )
+    return made
 
 
 @lru_cache(maxsize=16)

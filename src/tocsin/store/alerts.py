@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from tocsin.kernel.clock import Instant
@@ -66,6 +66,7 @@ _MOVE_GROUP = sql(
     " AND incident = :target)"
 )
 _GROUP = sql("SELECT incident, opened_at, joined_at FROM alert_groups WHERE group_key = :group_key")
+_GROUPS = "SELECT group_key, incident, opened_at, joined_at FROM alert_groups"
 _PUT_GROUP = upsert("alert_groups", ["group_key", "incident", "opened_at", "joined_at"], ["group_key"])
 _DROP_GROUPS = sql("DELETE FROM alert_groups WHERE incident = :incident")
 
@@ -183,6 +184,9 @@ class AlertReading:
 class AlertWriting(AlertReading):
     """Writing alerts, groups and changes."""
 
+    _groups: dict[str, tuple[str, Instant, Instant] | None]
+    """groups as they were read or written in this unit of work"""
+
     def alerts_by_key(self, integration: str, keys: Sequence[str]) -> dict[str, AlertRow]:
         kept = self.session.kept
         if not kept:
@@ -222,6 +226,7 @@ class AlertWriting(AlertReading):
 
     def move_alerts(self, source: str, target: str, keys: Sequence[tuple[str, str]] | None = None) -> None:
         self._forget()
+        self._groups.clear()
         if keys is None:
             self.session.run(_MOVE_ALL, {"source": source, "target": target})
             self.session.run(_MOVE_GROUPS, {"source": source, "target": target})
@@ -238,15 +243,23 @@ class AlertWriting(AlertReading):
     def put_group(self, group_key: str, incident: str, opened_at: Instant, joined_at: Instant) -> None:
         check_key("the group key", group_key, incident)
         self.session.later(_PUT_GROUP, [Group(group_key, incident, opened_at, joined_at)], [group_key])
+        self._groups[group_key] = (incident, opened_at, joined_at)
 
     def group(self, group_key: str) -> tuple[str, Instant, Instant] | None:
-        written = self.session.waiting(_PUT_GROUP, group_key)
-        if written is not None:
-            return written[1:]  # type: ignore[return-value]
-        row = self.session.past(_GROUP, {"group_key": group_key})
-        return (row[0], row[1], row[2]) if row else None
+        if group_key not in self._groups:
+            self._groups[group_key] = super().group(group_key)
+        return self._groups[group_key]
+
+    def look_up_groups(self, group_keys: Collection[str]) -> None:
+        wanted = sorted(key for key in group_keys if key not in self._groups)
+        if wanted:
+            condition, params = one_of("group_key", "keys", wanted)
+            rows = self.session.rows(sql(f"{_GROUPS} WHERE {condition}"), params)
+            self._groups |= dict.fromkeys(wanted)
+            self._groups |= {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     def drop_groups(self, incident: str) -> None:
+        self._groups.clear()
         self.session.run(_DROP_GROUPS, {"incident": incident})
 
     def put_changes(self, rows: Sequence[ChangeRow]) -> None:

@@ -141,12 +141,6 @@ class PostgresSession:
     def later(self, statement: Statement, rows: Sequence[Any], keys: Sequence[Any]) -> None:
         self.many(statement, rows)
 
-    def waiting(self, statement: Statement, key: Any) -> tuple[Any, ...] | None:
-        return None
-
-    def past(self, statement: Statement, params: Params = NOTHING) -> Row | None:
-        return self.row(statement, params)
-
     def stream(self, text: str) -> Iterator[Row]:
         """The rows of a query, a thousand at a time."""
         with self._understood(), self.connection.cursor(name="tocsin_stream", binary=True) as cursor:

@@ -131,14 +131,6 @@ class Session(Protocol):
         """
         ...
 
-    def waiting(self, statement: Statement, key: Any) -> tuple[Any, ...] | None:
-        """The parameters of the row of this key that waits to be written, in the order of the statement's row of values."""
-        ...
-
-    def past(self, statement: Statement, params: Params = ...) -> Row | None:
-        """The first row of a query that nothing which waits to be written has to do with."""
-        ...
-
     def stream(self, text: str) -> Iterator[Row]:
         """The rows of a query without holding all of them at once."""
         ...

@@ -17,7 +17,7 @@ except ImportError:  # no wheel for this platform: the interpreter's own
     import sqlite3 as driver
 
 NOTHING: dict[str, Any] = {}
-AT_ONCE, FEW = 64, 16
+AT_ONCE, FEW = 256, 16
 """rows of one statement; fewer go in powers of two, and the last few together, so that there are few texts of each statement"""
 
 _NUMBER = sql("SELECT value FROM counters WHERE name = :name")
@@ -97,15 +97,6 @@ class SqliteSession:
         if not batches or batches[-1][0] is not statement:
             batches.append((statement, {}))
         batches[-1][1].update(zip(keys, values, strict=True))
-
-    def waiting(self, statement: Statement, key: Any) -> tuple[Any, ...] | None:
-        for said, rows in reversed(self._waiting.get(statement.table, ())):
-            if key in rows:
-                return rows[key] if said is statement else None
-        return None
-
-    def past(self, statement: Statement, params: Params = NOTHING) -> Row | None:
-        return self._run(statement, params).fetchone()  # type: ignore[no-any-return]
 
     def write_all(self) -> None:
         """Writes what waits."""

@@ -5,7 +5,7 @@ While the store is held (a restored copy that was not released) nothing is lease
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -141,11 +141,14 @@ _END = sql(
     " lease_until = 0, lease_token = '' FROM ended WHERE outbox.id = ended.id"
 )
 # a row that was withdrawn while it was on its way does not go back to waiting
-_RETRY = sql(
+_WAIT_AGAIN = (
     "UPDATE outbox SET state = CASE WHEN finished_at > 0 THEN 'withdrawn' ELSE 'waiting' END,"
-    " not_before = :not_before, attempts = attempts + :attempts, last_error = :error, lease_until = 0,"
-    f" lease_token = '' {_HELD_BY}"
+    " lease_until = 0, lease_token = ''"
 )
+_RETRY = sql(
+    f"{_WAIT_AGAIN}, not_before = :not_before, attempts = attempts + 1, last_error = :error {_HELD_BY}"
+)
+_PUT_BACK = f"{_WAIT_AGAIN}{{from_when}} WHERE state = 'leased' AND lease_token = :token"
 _WITHDRAW = (
     "UPDATE outbox SET state = 'withdrawn', finished_at = :now, lease_until = 0, lease_token = ''"
     " WHERE scope = :scope{only} AND finished_at = 0"
@@ -355,18 +358,22 @@ class TimerWriting(TimerReading):
         self.session.later(_END, rows, list(held))
         return set(held.values())
 
-    def retry_outbox(
-        self, id: str, token: str, not_before: Instant, error: str, *, attempt: bool = True
-    ) -> bool:
+    def retry_outbox(self, id: str, token: str, not_before: Instant, error: str) -> bool:
         self.session.due = True
-        params = {
-            "id": id,
-            "token": token,
-            "not_before": not_before,
-            "error": error,
-            "attempts": int(attempt),
-        }
+        params = {"id": id, "token": token, "not_before": not_before, "error": error}
         return self.session.run(_RETRY, params) > 0
+
+    def put_back(self, ids: Collection[str], token: str, not_before: Instant | None = None) -> None:
+        if not ids:
+            return
+        self.session.due = True
+        condition, params = one_of("id", "ids", sorted(ids))
+        from_when = "" if not_before is None else ", not_before = :not_before"
+        if not_before is not None:
+            params["not_before"] = not_before
+        self.session.run(
+            sql(f"{_PUT_BACK.replace('{from_when}', from_when)} AND {condition}"), {"token": token, **params}
+        )
 
     def reword_outbox(self, id: str, payload: bytes) -> None:
         self.session.forget()

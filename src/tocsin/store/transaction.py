@@ -22,3 +22,4 @@ class SqlTransaction(FactWriting, AlertWriting, TimerWriting, RecordWriting):
     def __init__(self, session: Session) -> None:
         self.session = session
         self.sent = []
+        self._groups = {}
