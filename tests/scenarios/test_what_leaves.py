@@ -481,13 +481,21 @@ def declare(world, *names):
         world.do("anna", c.Declare(name, "P2", services=["payments"]))
 
 
+def begin_storm(world):
+    """Three incidents whose messages leave together; answers the deliveries and how many those were."""
+    world.engine.deliveries = beside = Beside()
+    beside.free = False
+    declare(world, "one", "two", "three")
+    beside.free = True
+    world.engine.step()
+    assert beside.jobs
+    return beside, len(beside.jobs)
+
+
 def test_the_pages_of_a_storm_wait_for_each_other_and_leave_when_it_is_calm(tmp_path, monkeypatch):
     world = hurried(tmp_path, monkeypatch, 20 * MILLISECOND)
-    world.engine.deliveries = beside = Beside()
-    declare(world, "the first")
-    left = len(beside.of(world))
-    assert left > 0, "it leaves at once"
-    declare(world, "the second", "the third", "the fourth")
+    beside, left = begin_storm(world)
+    declare(world, "four", "five")
     assert len(beside.of(world)) == left
     assert world.engine.step() == 0 and len(beside.jobs) == left, "a step does not hurry them"
     due = world.engine.next_due()
@@ -496,15 +504,24 @@ def test_the_pages_of_a_storm_wait_for_each_other_and_leave_when_it_is_calm(tmp_
     world.engine.step()
     for job in beside.jobs:
         job()
-    assert [one.title.partition(" and ")[2] for one in world.pages("chiara")] == ["", "3 more"]
+    assert [one.title.partition(" and ")[2] for one in world.pages("chiara")] == ["2 more", "4 more"]
+    world.store.close()
+
+
+def test_what_one_incident_sends_is_no_storm(tmp_path, monkeypatch):
+    world = hurried(tmp_path, monkeypatch, 20 * MILLISECOND)
+    world.engine.deliveries = beside = Beside()
+    declare(world, "one")
+    left = len(beside.of(world))
+    declare(world, "two")
+    assert len(beside.of(world)) > left > 0
     world.store.close()
 
 
 def test_while_it_goes_on_coming_in_they_wait_no_longer_than_a_tenth_of_a_second(tmp_path, monkeypatch):
     world = hurried(tmp_path, monkeypatch, 80 * MILLISECOND)
-    world.engine.deliveries = beside = Beside()
-    declare(world, "the first")
-    left, more = len(beside.of(world)), 0
+    beside, left = begin_storm(world)
+    more = 0
     while len(beside.of(world)) == left and more < 20:
         world.clock.advance(20 * MILLISECOND)
         declare(world, "one more")
@@ -539,11 +556,9 @@ def test_what_a_channel_has_no_room_for_is_not_composed_again_and_again(world, m
 
 def test_a_clock_that_is_set_back_lets_no_page_rest(tmp_path, monkeypatch):
     world = hurried(tmp_path, monkeypatch)
-    world.engine.deliveries = beside = Beside()
-    declare(world, "the first")
-    left = len(beside.of(world))
+    beside, left = begin_storm(world)
     world.clock.move_to(world.clock.now() - HOUR)
-    declare(world, "the second")
+    declare(world, "four")
     assert len(beside.of(world)) > left
     world.store.close()
 

@@ -56,6 +56,8 @@ FEW = 20
 """messages that a transaction takes along at once; what is more waits for the loop"""
 LONGEST_REST = 100 * MILLISECOND
 """between messages of a storm: each lists all that is unanswered, so that few of them say as much as many"""
+ALONE = 4
+"""messages of one incident that opens: after so few the next do not wait"""
 CALM = 30 * MILLISECOND
 """after which nothing more is waited for"""
 PAGED = b"!"
@@ -203,9 +205,11 @@ class Sending:
         return max(due, until) if rests and due is not None else due
 
     def _rest(self, began: Instant, rows: int) -> None:
-        """The more fell due together, the more will: those wait for each other, and the writer is left to what comes in."""
+        """The more fell due together, the more will: those wait for each other, and the writer is left to what comes in. What
+        one incident sends is no storm.
+        """
         now = self.engine.clock.now()
-        self._rests_until = now + min(LONGEST_REST, max(0, now - began) * rows)
+        self._rests_until = now + min(LONGEST_REST, max(0, now - began) * max(0, rows - ALONE))
         self._stirred = now
 
     def at_once(self, tx: Transaction) -> Load | None:
