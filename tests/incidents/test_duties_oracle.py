@@ -3,12 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.engine.work import next_duty_moment
 from tocsin.incidents import facts as f
 from tocsin.incidents.chasing import next_chase_moment, not_before, reminders
 from tocsin.incidents.duties import duties, owed
 from tocsin.incidents.folding import fold
 from tocsin.incidents.incident import ALL_SEVERITIES, Incident
+from tocsin.incidents.owing import next_duty_moment
 from tocsin.kernel.clock import DAY, HOUR, MINUTE, earliest, parse_instant
 from tocsin.policy.calendar import BUSINESS, BUSINESS_DAYS
 from tocsin.policy.load import default_policy

@@ -15,7 +15,7 @@ import msgspec
 from tocsin.drill.stage import INTEGRATION, Sent, Stage
 from tocsin.engine.kinds import KINDS
 from tocsin.engine.placing import QUIET
-from tocsin.engine.work import Kind, next_due, read_incident, read_state, self_resolve_at
+from tocsin.engine.work import Kind, read_incident, read_state
 from tocsin.incidents import actions, policies
 from tocsin.incidents import facts as f
 from tocsin.incidents.actions import ActionItem
@@ -23,6 +23,7 @@ from tocsin.incidents.duties import calendar_of, duties, owed, standing
 from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.folding import refold
 from tocsin.incidents.incident import Incident, alert_key
+from tocsin.incidents.owing import next_due, self_resolve_at
 from tocsin.kernel.clock import MINUTE, SECOND
 from tocsin.kernel.facts import Fact, Stream, verify_chain
 from tocsin.kernel.ports import AlertRow, Reader, StreamRow, TimerRow

@@ -6,9 +6,10 @@ from typing import Any
 
 from tocsin.engine.acting import ACTION, POLICY
 from tocsin.engine.reactions import REACTIONS
-from tocsin.engine.work import Kind, incident_row, next_due
+from tocsin.engine.work import Kind, incident_row
 from tocsin.incidents.folding import FOLD, fold
 from tocsin.incidents.incident import Incident
+from tocsin.incidents.owing import next_due
 
 KINDS: dict[type[Any], Kind] = {
     Incident: Kind(

@@ -11,7 +11,7 @@ from tocsin.alerts.expressions import BATCH_STEPS, Budget
 from tocsin.alerts.routing import Route, Routed, apart, flapping, route
 from tocsin.alerts.shape import Alert, AlertBody, one_line
 from tocsin.alerts.silences import Maintenance, Silence, maintenance_of, silenced_by
-from tocsin.engine.work import Work, watch_key
+from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
 from tocsin.incidents.incident import Incident, worse
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND, Instant
@@ -350,6 +350,11 @@ class Placing:
 
     def _note(self, incident: str, arrival: Arrival) -> None:
         self.arrivals.setdefault(incident, []).append(arrival)
+
+
+def watch_key(service: str) -> str:
+    """The group under which an incident that is monitored, or was just resolved, is found by its service."""
+    return f"watch/{service}"
 
 
 def event_of(event: str) -> str:

@@ -21,13 +21,14 @@ from tocsin.engine.calling import (
     told_again_from,
     unanswered,
 )
-from tocsin.engine.placing import note_change, restrict_alerts
-from tocsin.engine.work import Reaction, Work, counts_as_clear, notice_at, stands_down, watch_key
+from tocsin.engine.placing import note_change, restrict_alerts, watch_key
+from tocsin.engine.work import Reaction, Work
 from tocsin.incidents import facts as f
 from tocsin.incidents.actions import ActionItem, ActionRestricted
 from tocsin.incidents.duties import calendar_of, label, owed
 from tocsin.incidents.escalation import chain_of, next_step
 from tocsin.incidents.incident import OPENED, Incident, Run, war_room_at
+from tocsin.incidents.owing import counts_as_clear, notice_at, stands_down
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
 from tocsin.incidents.sweep import held

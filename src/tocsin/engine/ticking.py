@@ -9,10 +9,11 @@ from __future__ import annotations
 from tocsin.engine.calling import advance, answered_by, page, start_commander, start_responders, start_run
 from tocsin.engine.chasing import chase, owner_people
 from tocsin.engine.reactions import tell_at_open
-from tocsin.engine.work import Work, may_resolve_itself, notice_at, self_resolve_at, turns_of
+from tocsin.engine.work import Work
 from tocsin.incidents import facts as f
 from tocsin.incidents.escalation import chain_of
 from tocsin.incidents.incident import Incident
+from tocsin.incidents.owing import may_resolve_itself, notice_at, self_resolve_at, turns_of
 from tocsin.incidents.promises import GATES
 
 
