@@ -130,7 +130,7 @@ STORMS = (
 """who sends, alerts in a body, connections"""
 
 
-def measure_storms(count: int = 1000, times: int = 5) -> list[dict[str, object]]:
+def measure_storms(count: int = 1000, times: int = 9) -> list[dict[str, object]]:
     """The middle of ``times`` storms of each form; those of the peers take turns, because the machine is not always as fast."""
     rows: list[dict[str, object]] = []
     for sender, size, connections in STORMS:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import gc
 import json
 import os
 import signal
 import socket
 import sys
 import threading
-from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -35,6 +32,7 @@ from tocsin.kernel.clock import SECOND
 from tocsin.kernel.errors import TocsinError, Unusable, UnusableMany
 from tocsin.kernel.logs import configure_log
 from tocsin.kernel.redact import mask
+from tocsin.memory import settle_memory
 from tocsin.settings import Settings, load_settings, unknown_variables
 from tocsin.web.protocol import MAX_CONNECTIONS, BoundedProtocol
 from tocsin.web.server import build_app
@@ -142,28 +140,6 @@ def worker(**flags: Any) -> None:
     run(load_settings(flags, os.environ), "worker")
 
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""of ``mallopt(3)``"""
-LARGE_BUFFER = 1024 * 1024
-"""bytes from which on a buffer goes back to the operating system when it is freed: the view of an incident of thousands of alerts,
-a body of thousands. By itself glibc raises this each time one is freed, and what was needed for a moment is kept for good"""
-
-
-def settle_memory() -> None:
-    """Keeps the collector of cycles away from what stays for good, and from walking through it after each few hundred alerts.
-
-    Nearly everything here is freed by its count of references; a pass over the whole heap would be felt in the slowest answers.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    # another C library than glibc has no such choice, and other habits
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER)
-        library.mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BUFFER)
-
-
 def run(settings: Settings, kind: str) -> None:
     """Runs one process until it is told to stop."""
     for said in unknown_variables(os.environ):
@@ -191,6 +167,7 @@ def run(settings: Settings, kind: str) -> None:
         if tocsin.link_requests is not None:
             tocsin.link_requests.start()
         if kind == "worker":
+            settle_memory(tocsin.engine.store.subscribe)
             click.echo(f"Tocsin {__version__} at work")
             sys.stdout.flush()
             threading.Event().wait()
@@ -201,7 +178,7 @@ def run(settings: Settings, kind: str) -> None:
             tocsin.engine, phone=tocsin.phone if settings.demo else None, label=LABEL if settings.demo else "",
             trusted_proxies=[one.strip() for one in settings.trusted_proxies.split(",") if one.strip()], answers=tocsin.answers, rooms=DrillRooms(),
         )  # fmt: skip
-        settle_memory()
+        settle_memory(tocsin.engine.store.subscribe)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

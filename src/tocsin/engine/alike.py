@@ -76,11 +76,11 @@ class Opening:
             at = place + len(hole)
         self._parts.append(text[at:])
 
-    def again(self, declared: f.Declared, new_id: Callable[[], str]) -> Opened:
+    def again(self, declared: f.Declared, new_ids: Callable[[int], list[str]]) -> Opened:
         """One more that opens like this, with ids of its own."""
         if not self._parts:
             self._cut()
-        values = [new_id() for _ in self._made]
+        values = new_ids(len(self._made))
         parts = self._parts
         for place, value in self._holes:
             parts[place] = values[value]

@@ -351,10 +351,12 @@ class Engine:
             return answer
 
         def committed(done: Future[T]) -> None:
+            self._sending.came()
             if loads and not done.cancelled() and done.exception() is None:
                 self._sending.dispatch(loads[0])
 
         future = self.store.submit(whole)
+        self._sending.comes()
         future.add_done_callback(committed)
         return future
 

@@ -37,6 +37,7 @@ class Loop:
         self.engine, self.watch, self.heartbeat = engine, watch, heartbeat
         self._wake = threading.Event()
         self._stopping = False
+        self._stopped = threading.Event()
         self._longest = longest_sleep
         self._workers = workers
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -56,6 +57,10 @@ class Loop:
         with self._lock:
             busy = any(len(held) >= max(1, self._workers // 2) for held in self._held.values())
         return self._thread.is_alive() and not self._stopping and not busy
+
+    def pause(self, micros: int) -> bool:
+        """Lets a delivery wait; not while the loop stops."""
+        return not self._stopped.wait(micros / SECOND)
 
     def hand_out(self, channel: str, job: Callable[[], object]) -> None:
         """Runs a delivery on the channel's threads and keeps hold of it."""
@@ -93,6 +98,7 @@ class Loop:
     def stop(self) -> None:
         """Ends after the step under way; what was not delivered is leased again later."""
         self._stopping = True
+        self._stopped.set()
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)

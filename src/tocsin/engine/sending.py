@@ -58,8 +58,12 @@ LONGEST_REST = 100 * MILLISECOND
 """between messages of a storm: each lists all that is unanswered, so that few of them say as much as many"""
 ALONE = 4
 """messages of one incident that opens: after so few the next do not wait"""
-CALM = 30 * MILLISECOND
-"""after which nothing more is waited for"""
+CALM = 10 * MILLISECOND
+"""without anything that comes in, after which nothing more is waited for"""
+PAUSE = 4 * CALM
+"""of a storm, after which what became of its messages is written: those that wait leave first"""
+RECORDED_WITHIN = SECOND
+"""that is written then, though no pause came"""
 PAGED = b"!"
 
 
@@ -78,6 +82,10 @@ class Deliveries(Protocol):
         """Whether deliveries run beside whoever hands them out, and few are under way."""
         ...
 
+    def pause(self, micros: int) -> bool:
+        """Lets a delivery wait; False, at once, where nothing goes on meanwhile."""
+        ...
+
 
 class AtOnce:
     """Delivers where it stands, one message after another: tests, drills and simulations."""
@@ -89,6 +97,9 @@ class AtOnce:
         job()
 
     def idle(self) -> bool:
+        return False
+
+    def pause(self, micros: int) -> bool:
         return False
 
 
@@ -176,10 +187,17 @@ class Sending:
         self._ending = threading.Lock()
         self._ends: tuple[Together[Told], Future[None]] | None = None
         """what became of messages, which may wait for the writer still"""
+        self._gathered: list[Told] | None = None
+        """what became of messages of a storm, while somebody waits until it pauses"""
         self._most = MOST
         self._rests_until: Instant = 0
+        self._stormed: Instant = 0
+        """when many messages last fell due together"""
+        self._coming = 0
+        """units of work that take something in, from when they wait for the writer until they are committed"""
         self._stirred: Instant = 0
-        """when something last fell due as it came in"""
+        """when something last came in or was composed"""
+        self._counting = threading.Lock()
         self._unlooked = False
         """whether something was written that may fall due, and whoever waits for that was not woken"""
         self._warned: dict[str, Instant] = {}
@@ -197,10 +215,13 @@ class Sending:
         self.dispatch(load)
         return load.looked_at
 
-    def next_due(self, due: Instant | None) -> Instant | None:
-        """When a message that is ``due`` then is composed: not while it rests from the last."""
+    def next_due(self, due: Instant | None, *, within: bool = False) -> Instant | None:
+        """When a message that is ``due`` then is composed: not while it rests from the last. ``within``: asked by something that
+        comes in itself.
+        """
         now = self.engine.clock.now()
-        until = min(self._rests_until, self._stirred + CALM)
+        comes = self._coming > within
+        until = self._rests_until if comes else min(self._rests_until, self._stirred + CALM)
         rests = now < until <= now + LONGEST_REST  # unless the clock was set back
         return max(due, until) if rests and due is not None else due
 
@@ -211,6 +232,25 @@ class Sending:
         now = self.engine.clock.now()
         self._rests_until = now + min(LONGEST_REST, max(0, now - began) * max(0, rows - ALONE))
         self._stirred = now
+        if rows > ALONE:
+            self._stormed = now
+
+    def _storms(self) -> bool:
+        """Whether more comes in, so soon after many messages fell due together that they rest or are composed again by now."""
+        now = self.engine.clock.now()
+        comes = self._coming > 0 or 0 <= now - self._stirred < PAUSE
+        return comes and 0 <= now - self._stormed < LONGEST_REST + PAUSE
+
+    def comes(self) -> None:
+        """Something comes in, which may make something due."""
+        with self._counting:
+            self._coming += 1
+
+    def came(self) -> None:
+        """It is committed, or refused."""
+        with self._counting:
+            self._coming -= 1
+        self._stirred = self.engine.clock.now()
 
     def at_once(self, tx: Transaction) -> Load | None:
         """What a transaction that made something due can take along, to be dispatched after its commit; None while others are
@@ -219,12 +259,9 @@ class Sending:
         """
         engine = self.engine
         if not (engine.store.serial and engine.deliveries.idle()):
-            self._stirred = engine.clock.now()
             return None
         lease, now = token(engine.randomness), engine.clock.now()
-        rests = self.next_due(now) != now
-        self._stirred = now
-        if rests:
+        if self.next_due(now, within=True) != now:
             return None
         rows = tx.lease_sent(now, now + LEASE, lease, FEW)
         if not rows:
@@ -367,7 +404,7 @@ class Sending:
                 Told(one, lease, receipt.outcome, receipt.detail, receipt.reference) for one in parcel.rows
             ]
             told[0].paged_at = leased_at if row.effect == "page" else 0
-            self._settle(told)
+            self._settle_in_calm(told)
 
     def _release(self, parcel: delivery.Parcel, lease: str) -> None:
         self.engine.store.write(lambda tx: tx.put_back([row.id for row in parcel.rows], lease))
@@ -442,6 +479,30 @@ class Sending:
             raise
         except Exception as error:  # noqa: BLE001  # said row by row
             self._one_by_one(rows, again, error, alone=len(rows) == 1)
+
+    def _settle_in_calm(self, told: list[Told]) -> None:
+        """In a storm the writer is left to alerts and pages: what became of those that left is written when it pauses. One
+        delivery waits for that and tells of the others that end meanwhile.
+        """
+        with self._ending:
+            if self._gathered is not None:
+                self._gathered += told
+                return
+            waits = self._storms()
+            self._gathered = told if waits else None
+        if waits:
+            try:
+                self._wait_for_a_pause()
+            finally:
+                with self._ending:
+                    self._gathered = None
+        self._settle(told)
+
+    def _wait_for_a_pause(self) -> None:
+        engine = self.engine
+        ends = engine.clock.now() + RECORDED_WITHIN
+        while self._storms() and engine.clock.now() < ends and engine.deliveries.pause(CALM):
+            pass
 
     def _settle(self, told: Sequence[Told]) -> None:
         """Ends rows and tells their incidents, together with those of other messages that wait for the same."""

@@ -31,8 +31,8 @@ SMALL = 64 * 1024
 """bytes of a stored view that is written anew with each of its facts"""
 BEHIND = 32
 """facts that a larger one may lie behind: thousands of alerts are not written again for each that joins; whoever reads folds them"""
-IDS = 8
-"""drawn at once: an incident that opens needs some twenty"""
+IDS, MOST_IDS = 8, 256
+"""drawn at once: an incident that opens needs some twenty, so each time four times as many"""
 MERGES = 20
 """merges of merges that are followed"""
 
@@ -117,6 +117,7 @@ class Work:
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
         self._openings: dict[bytes, Opening] = {}
+        self._drawn = IDS
         self._ids: list[str] = []
         """ids that nobody has yet"""
         self._made: list[str] = []
@@ -146,10 +147,25 @@ class Work:
     def new_id(self) -> str:
         """A fresh ULID of this moment."""
         if not self._ids:
-            self._ids = ulids(self.randomness, self.now, IDS)
+            self._draw()
         made = self._ids.pop()
         self._made.append(made)
         return made
+
+    def new_ids(self, count: int) -> list[str]:
+        """As many, in the order in which :meth:`new_id` would have made them."""
+        made: list[str] = []
+        while len(made) < count:
+            if not self._ids:
+                self._draw()
+            some = count - len(made)
+            made += self._ids[: -some - 1 : -1]
+            del self._ids[-some:]
+        return made
+
+    def _draw(self) -> None:
+        self._ids = ulids(self.randomness, self.now, self._drawn)
+        self._drawn = min(MOST_IDS, 4 * self._drawn)
 
     def create(self, declared: f.Declared) -> Incident:
         """A new incident that begins with ``declared``."""
@@ -175,7 +191,7 @@ class Work:
         self._openings.clear()
 
     def _open_again(self, known: Opening, declared: f.Declared, first: f.AlertsAttached) -> Incident:
-        opened = known.again(declared, self.new_id)
+        opened = known.again(declared, self.new_ids)
         incident, drafts = opened.incident, [f.draft(declared, self.now), *opened.drafts]
         pending = self._pending[incident.id] = Pending(
             incident, 0, GENESIS, drafts, opened.ids, opening=known
