@@ -25,7 +25,7 @@ CALM, AT_MOST = 0.02, 0.002
 WORTH = 2_000
 """new objects that are worth a pass, a third of a millisecond"""
 OLDER_EVERY = 20
-"""passes after which what they left is looked through too"""
+"""passes after which what those left is looked through too, and after as many of these again everything"""
 
 
 def settle_memory(subscribe: Callable[[Callable[[], None]], object]) -> None:
@@ -46,23 +46,22 @@ def settle_memory(subscribe: Callable[[Callable[[], None]], object]) -> None:
     threading.Thread(target=_tidy_in_pauses, args=(stirred,), name="tocsin-tidy", daemon=True).start()
 
 
-def worth_a_pass(counts: tuple[int, int, int]) -> int | None:
-    """The generation to collect in a pause, by ``gc.get_count()``; None for none. The oldest is left to its threshold."""
-    new, passes, _ = counts
-    if new < WORTH:
-        return None
-    return 1 if passes >= OLDER_EVERY else 0
+def generation_of(passed: int) -> int:
+    """What the pass after so many others looks through, as the collector itself would: 0 for what is new, 2 for everything."""
+    number = passed + 1
+    return 2 if number % OLDER_EVERY**2 == 0 else 1 if number % OLDER_EVERY == 0 else 0
 
 
 def _tidy_in_pauses(stirred: threading.Event) -> None:
+    passed = 0
     while True:
         stirred.wait()
         stirred.clear()
         while _works():
             pass
-        generation = worth_a_pass(gc.get_count())
-        if generation is not None:
-            gc.collect(generation)
+        if gc.get_count()[0] >= WORTH:
+            gc.collect(generation_of(passed))
+            passed += 1
 
 
 def _works() -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
 import textwrap
 
-from tocsin.memory import OLDER_EVERY, WORTH, worth_a_pass
+from tocsin.memory import OLDER_EVERY, generation_of
 
 
-def test_a_pause_is_used_where_there_is_something_to_look_through():
-    assert worth_a_pass((WORTH - 1, OLDER_EVERY, 99)) is None
-    assert worth_a_pass((WORTH, 0, 0)) == 0
-    assert worth_a_pass((WORTH, OLDER_EVERY, 0)) == 1
+def test_what_earlier_passes_left_is_looked_through_now_and_then_and_everything_once_in_a_while():
+    asked = [generation_of(passed) for passed in range(OLDER_EVERY**2)]
+    assert asked[: OLDER_EVERY - 1] == [0] * (OLDER_EVERY - 1)
+    assert [number + 1 for number, one in enumerate(asked) if one == 1] == [
+        *range(OLDER_EVERY, OLDER_EVERY**2, OLDER_EVERY)
+    ]
+    assert asked[-1] == 2 and asked.count(2) == 1
 
 
 def test_cycles_are_freed_once_nothing_is_committed_for_a_moment():
@@ -44,4 +46,3 @@ def test_cycles_are_freed_once_nothing_is_committed_for_a_moment():
         [sys.executable, "-c", textwrap.dedent(program)], check=True, capture_output=True, text=True
     )
     assert json.loads(answer.stdout) == [False, True, 0, True]
-    assert gc.isenabled()

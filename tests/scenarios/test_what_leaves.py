@@ -10,17 +10,26 @@ from broken import Broken, written_by_a_newer_version
 from test_what_happens_to_people import World
 
 from tocsin.alerts.shape import Alert
-from tocsin.catalogue.people import Contact
+from tocsin.catalogue.people import Contact, NotificationRule
 from tocsin.engine import commands as c
-from tocsin.engine import delivery, overview
-from tocsin.engine.sending import CALM, LONGEST_REST, PAUSE, RECORDED_WITHIN, Sending, Told
+from tocsin.engine import delivery, overview, replies
+from tocsin.engine.sending import (
+    CALM,
+    LONGEST_REST,
+    PAUSE,
+    RECORDED_WITHIN,
+    Sending,
+    Told,
+    paged_key,
+)
 from tocsin.engine.watching import Heartbeat
 from tocsin.identity.principals import person_principal
+from tocsin.incidents import facts as f
 from tocsin.incidents.organisation import record_of
 from tocsin.kernel.clock import HOUR, MILLISECOND, MINUTE, SECOND, ManualClock, parse_instant
 from tocsin.kernel.errors import Busy, DeliveryFailed, FromTheFuture, NotFound
-from tocsin.kernel.facts import SYSTEM
-from tocsin.kernel.ports import OutboxRow
+from tocsin.kernel.facts import SYSTEM, Stream
+from tocsin.kernel.ports import OutboxRow, Reply
 from tocsin.policy.load import default_policy_text
 from tocsin.providers.console import ConsoleChannel
 
@@ -421,6 +430,8 @@ class Beside:
 
     def __init__(self):
         self.jobs, self.free, self.passes = [], True, None
+        self.by = []
+        """the channel of each"""
 
     def room(self, channel):
         return 9
@@ -434,6 +445,7 @@ class Beside:
 
     def hand_out(self, channel, job):
         self.jobs.append(job)
+        self.by.append(channel)
 
     def of(self, world):
         """What was handed out by now: the thread that commits has nothing left to do."""
@@ -618,6 +630,143 @@ def test_one_delivery_alone_waits_for_the_pause_and_tells_of_the_others(tmp_path
     first()
     assert world.store.read(lambda r: r.outbox(state="leased")) == []
     world.store.close()
+
+
+def with_two_ways_at_once(world):
+    """Chiara is pushed and texted for everything, at once; the text messages fail."""
+    texted = Contact("text", "sms", "+4915112345678", tested_at=1)
+    contacts = (*world.engine.directory().people["chiara"].contacts, texted)
+    put(world, "chiara", contacts=contacts, rules=(NotificationRule(("*",), 0, "text"),))
+    world.sms = world.engine.channels["sms"] = ConsoleChannel("sms")
+    world.sms.fail_next.extend([DeliveryFailed("twilio: no answer within 10 s")] * 50)
+
+
+def pages_of_the_next(world, beside):
+    """Runs what is handed out for one more incident; answers the pages of chiara that are new."""
+    known, done = len(world.pages("chiara")), len(beside.jobs)
+    world.clock.advance(MILLISECOND)
+    declare(world, "one more")
+    world.engine.step()
+    for job in beside.jobs[done:]:
+        job()
+    return world.pages("chiara")[known:]
+
+
+@pytest.mark.semantics(14)
+def test_a_channel_that_fails_after_another_rang_makes_nobody_be_paged_again(world):
+    """What rang is not written yet, because the storm goes on."""
+    with_two_ways_at_once(world)
+    beside, _ = begin_storm(world)
+    texts = [job for job, channel in zip(beside.jobs, beside.by, strict=True) if channel == "sms"]
+    assert texts
+
+    def passes(micros):
+        if not world.pages("chiara"):
+            return False
+        while texts:
+            texts.pop()()
+        assert pages_of_the_next(world, beside) == []
+        world.clock.advance(micros)
+        return True
+
+    beside.passes = passes
+    for job, channel in zip(list(beside.jobs), list(beside.by), strict=True):
+        if channel != "sms":
+            job()
+    assert not texts and len(world.pages("chiara")) == 1
+    assert pages_of_the_next(world, beside) == []
+
+
+@pytest.mark.semantics(14)
+def test_one_that_fails_before_another_rings_lets_go_of_the_minute_until_that_rings(world):
+    with_two_ways_at_once(world)
+    beside, _ = begin_storm(world)
+    jobs = list(zip(beside.jobs, beside.by, strict=True))
+    for job, channel in jobs:
+        if channel == "sms":
+            job()
+
+    def passes(micros):
+        assert not world.pages("chiara"), "that somebody was paged after all is written at once"
+        return False
+
+    beside.passes = passes
+    for job, channel in jobs:
+        if channel == "console" and not world.pages("chiara"):
+            job()
+    beside.passes = None
+    assert len(world.pages("chiara")) == 1
+    assert pages_of_the_next(world, beside) == []
+
+
+def test_what_a_provider_tells_of_a_message_comes_after_its_being_taken(world):
+    """Its report arrives while that it was taken waits to be written."""
+    with_two_ways_at_once(world)
+    world.sms.fail_next.clear()
+    beside, _ = begin_storm(world)
+
+    def passes(micros):
+        if world.sms.messages and not reported:
+            reported.append(world.sms.messages[0].id)
+            late = Reply("status", message=reported[0], state="failed", detail="no such number")
+            assert replies.delivered(world.engine, late)
+        world.clock.advance(micros)
+        return True
+
+    reported = []
+    beside.passes = passes
+    for job in list(beside.jobs):
+        job()
+    row = world.store.read(lambda r: r.outbox_row(reported[0]))
+    incident = row.scope.partition("/")[2]
+    facts = world.store.read(lambda r: r.facts(Stream("incident", incident)))
+    said = [
+        one.outcome for fact in facts if isinstance(one := f.read(fact), f.Delivery) and one.message == row.id
+    ]
+    assert said == ["delivered", "failed"]
+    assert world.engine.incident(person_principal("anna", "owner"), incident).failed == {"chiara": ["text"]}
+
+
+def test_a_report_that_another_process_took_first_stands(world, monkeypatch):
+    with_two_ways_at_once(world)
+    world.sms.fail_next.clear()
+    beside, _ = begin_storm(world)
+    text = next(job for job, channel in zip(beside.jobs, beside.by, strict=True) if channel == "sms")
+    monkeypatch.setattr(world.engine, "settle_gathered", lambda: None)  # it knows nothing of this one
+
+    def passes(micros):
+        late = Reply("status", message=world.sms.messages[0].id, state="failed", detail="no such number")
+        replies.delivered(world.engine, late)
+        world.clock.advance(SECOND)
+        return True
+
+    beside.passes = passes
+    text()
+    row = world.store.read(lambda r: r.outbox_row(world.sms.messages[0].id))
+    assert row.state == "done"
+    incident = world.engine.incident(person_principal("anna", "owner"), row.scope.partition("/")[2])
+    assert incident.failed == {"chiara": ["text"]}
+    assert world.store.read(lambda r: r.meta(paged_key("chiara", "sms"))) is None, "and nothing rang"
+
+
+def test_what_became_of_messages_is_not_forgotten_because_the_store_has_no_room_just_now(world, monkeypatch):
+    beside, _ = begin_storm(world)
+    submit, refusals = world.store.submit, [Busy("full"), Busy("full"), Busy("full")]
+
+    def refuses(work):
+        if refusals:
+            raise refusals.pop()
+        return submit(work)
+
+    def passes(micros):
+        world.clock.advance(micros)
+        return True
+
+    beside.passes = passes
+    monkeypatch.setattr(world.store, "submit", refuses)
+    for job in list(beside.jobs):
+        job()
+    assert not refusals and world.store.read(lambda r: r.outbox(state="leased")) == []
 
 
 def test_what_a_channel_has_no_room_for_is_not_composed_again_and_again(world, monkeypatch):

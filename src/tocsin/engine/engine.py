@@ -376,6 +376,10 @@ class Engine:
             receiving.keep_changes(unit, integration, changes)
         return receiving.receive(unit, integration, alerts, self.rules(unit.tx), requests=requests)
 
+    def settle_gathered(self) -> None:
+        """Writes what became of messages that left, as far as it waits for a pause; what is told next comes after it."""
+        self._sending.settle_gathered()
+
     # quiet
 
     def silence(self, principal: Principal, wanted: Silence) -> Silence:

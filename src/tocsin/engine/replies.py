@@ -143,6 +143,7 @@ def delivered(engine: Engine, reply: Reply) -> bool:
     if found is None:
         return False
     incident_id, person, channel, contact, run, effect = found
+    engine.settle_gathered()
 
     def work(tx: Transaction) -> bool:
         unit = engine.work(tx, SYSTEM)

@@ -25,7 +25,7 @@ from tocsin.incidents import facts as f
 from tocsin.kernel.clock import MILLISECOND, MINUTE, SECOND, Instant
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Busy, DeliveryFailed, TocsinError
-from tocsin.kernel.facts import SYSTEM
+from tocsin.kernel.facts import SYSTEM, Stream
 from tocsin.kernel.ports import Ended, OutboxRow, Reader, Transaction
 from tocsin.kernel.randomness import token
 from tocsin.notify.backoff import next_attempt
@@ -191,13 +191,15 @@ class Sending:
         """what became of messages of a storm, while somebody waits until it pauses"""
         self._most = MOST
         self._rests_until: Instant = 0
-        self._stormed: Instant = 0
-        """when many messages last fell due together"""
         self._coming = 0
         """units of work that take something in, from when they wait for the writer until they are committed"""
         self._stirred: Instant = 0
         """when something last came in or was composed"""
         self._counting = threading.Lock()
+        self._took: dict[str, Instant] = {}
+        """where it is kept when somebody was last paged → when the last page left that a channel took"""
+        self._given_up: dict[str, Instant] = {}
+        """… → when the last left of which a channel failed before another took it, so that what is kept was given up"""
         self._unlooked = False
         """whether something was written that may fall due, and whoever waits for that was not woken"""
         self._warned: dict[str, Instant] = {}
@@ -220,7 +222,7 @@ class Sending:
         comes in itself.
         """
         now = self.engine.clock.now()
-        comes = self._coming > within
+        comes = self._coming > int(within)
         until = self._rests_until if comes else min(self._rests_until, self._stirred + CALM)
         rests = now < until <= now + LONGEST_REST  # unless the clock was set back
         return max(due, until) if rests and due is not None else due
@@ -230,16 +232,15 @@ class Sending:
         one incident sends is no storm.
         """
         now = self.engine.clock.now()
-        self._rests_until = now + min(LONGEST_REST, max(0, now - began) * max(0, rows - ALONE))
+        rest = min(LONGEST_REST, max(0, now - began) * (rows - ALONE))
+        self._rests_until = now + rest if rows > ALONE else 0
         self._stirred = now
-        if rows > ALONE:
-            self._stormed = now
 
     def _storms(self) -> bool:
         """Whether more comes in, so soon after many messages fell due together that they rest or are composed again by now."""
         now = self.engine.clock.now()
         comes = self._coming > 0 or 0 <= now - self._stirred < PAUSE
-        return comes and 0 <= now - self._stormed < LONGEST_REST + PAUSE
+        return comes and -LONGEST_REST <= now - self._rests_until < LONGEST_REST
 
     def comes(self) -> None:
         """Something comes in, which may make something due."""
@@ -404,15 +405,30 @@ class Sending:
                 Told(one, lease, receipt.outcome, receipt.detail, receipt.reference) for one in parcel.rows
             ]
             told[0].paged_at = leased_at if row.effect == "page" else 0
-            self._settle_in_calm(told)
+            if row.effect == "page" and self._rings(row, leased_at):
+                self._settle(told)
+            else:
+                self._settle_in_calm(told)
 
     def _release(self, parcel: delivery.Parcel, lease: str) -> None:
         self.engine.store.write(lambda tx: tx.put_back([row.id for row in parcel.rows], lease))
 
-    @staticmethod
-    def _not_paged(tx: Transaction, row: OutboxRow, leased_at: Instant) -> None:
+    def _rings(self, row: OutboxRow, leased_at: Instant) -> bool:
+        """Notes that a channel took a page. Answers whether it was given up meanwhile that its person was paged, because another
+        channel failed: then that has to be written soon.
+        """
+        name = paged_key(row.recipient, row.channel)
+        with self._counting:
+            self._took[name] = leased_at
+            return self._given_up.get(name, 0) >= leased_at
+
+    def _not_paged(self, tx: Transaction, row: OutboxRow, leased_at: Instant) -> None:
         """Nobody was interrupted, so the next channel need not wait for the minute to pass: unless another took a page."""
         name = paged_key(row.recipient, row.channel)
+        with self._counting:
+            if self._took.get(name) == leased_at:
+                return
+            self._given_up[name] = leased_at
         if tx.meta(name) == str(leased_at).encode():
             tx.put_meta(name, None)
 
@@ -488,23 +504,39 @@ class Sending:
             if self._gathered is not None:
                 self._gathered += told
                 return
-            waits = self._storms()
-            self._gathered = told if waits else None
-        if waits:
-            try:
-                self._wait_for_a_pause()
-            finally:
-                with self._ending:
-                    self._gathered = None
-        self._settle(told)
-
-    def _wait_for_a_pause(self) -> None:
+            self._gathered = told
         engine = self.engine
         ends = engine.clock.now() + RECORDED_WITHIN
-        while self._storms() and engine.clock.now() < ends and engine.deliveries.pause(CALM):
-            pass
+        try:
+            while self._storms() and engine.clock.now() < ends and engine.deliveries.pause(CALM):
+                pass
+        finally:
+            with self._ending:
+                self._gathered = None
+        self._settle(told)
+
+    def settle_gathered(self) -> None:
+        """Writes what waits for a pause now: something is about to be told that comes after it."""
+        with self._ending:
+            gathered = self._gathered or []
+            told = gathered.copy()
+            gathered.clear()
+        self._settle(told)
 
     def _settle(self, told: Sequence[Told]) -> None:
+        """:meth:`_write_results`, again where the store has no room just now: who forgets it sends what was sent."""
+        engine = self.engine
+        ends = engine.clock.now() + LEASE // 2
+        while told:
+            try:
+                self._write_results(told)
+            except Busy:
+                if engine.clock.now() >= ends or not engine.deliveries.pause(CALM):
+                    raise
+            else:
+                return
+
+    def _write_results(self, told: Sequence[Told]) -> None:
         """Ends rows and tells their incidents, together with those of other messages that wait for the same."""
         with self._ending:
             if self._ends is None or not self._ends[0].add(told):
@@ -523,16 +555,25 @@ class Sending:
         """Ends rows; an incident is told of those that were still held under the lease with which they left."""
         now = self.engine.clock.now()
         ended = tx.complete_several([one.end for one in some], now)
-        tx.put_metas(
-            {paged_key(one.row.recipient, one.row.channel): str(one.paged_at).encode() + PAGED for one in some if one.paged_at}
-        )  # fmt: skip
+        overtaken: set[str] = set()
         if telling:
             unit = self.engine.work(tx, SYSTEM)
             unit.expect({one.incident for one in some if one.incident})
             for one in some:
-                if one.end in ended:
+                if one.end not in ended:
+                    continue
+                if _is_overtaken(unit, one):
+                    overtaken.add(one.row.id)
+                else:
                     _tell(unit, one)
             unit.flush()
+        tx.put_metas(
+            {
+                paged_key(one.row.recipient, one.row.channel): str(one.paged_at).encode() + PAGED
+                for one in some
+                if one.paged_at and one.row.id not in overtaken
+            }
+        )
         if self._unlooked:
             tx.due, self._unlooked = True, False
 
@@ -565,6 +606,20 @@ def _spaced_by(row: OutboxRow) -> str:
 def _opened(row: OutboxRow) -> bool:
     """Whether the row is a notice of an incident that opened."""
     return row.effect == "notice" and row.tag.startswith("notice:opened:")
+
+
+def _is_overtaken(unit: Work, told: Told) -> bool:
+    """Whether the provider has told since that a message failed of which it is only now said that it was taken."""
+    if told.failed or not told.incident:
+        return False
+    incident = unit.load(told.incident)
+    if told.body.get("contact", "") not in incident.failed.get(told.row.recipient, ()):
+        return False
+    bodies = (f.read(fact) for fact in unit.tx.facts(Stream("incident", incident.id)))
+    return any(
+        isinstance(one, f.Delivery) and one.message == told.row.id and one.outcome == "failed"
+        for one in bodies
+    )
 
 
 def _tell(unit: Work, told: Told) -> None:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -117,8 +118,7 @@ class Work:
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
         self._openings: dict[bytes, Opening] = {}
-        self._drawn = IDS
-        self._ids: list[str] = []
+        self._ids = self._draw()
         """ids that nobody has yet"""
         self._made: list[str] = []
         """the ids that were made, while what an incident opens with is worked out"""
@@ -146,26 +146,19 @@ class Work:
 
     def new_id(self) -> str:
         """A fresh ULID of this moment."""
-        if not self._ids:
-            self._draw()
-        made = self._ids.pop()
+        made = next(self._ids)
         self._made.append(made)
         return made
 
     def new_ids(self, count: int) -> list[str]:
-        """As many, in the order in which :meth:`new_id` would have made them."""
-        made: list[str] = []
-        while len(made) < count:
-            if not self._ids:
-                self._draw()
-            some = count - len(made)
-            made += self._ids[: -some - 1 : -1]
-            del self._ids[-some:]
-        return made
+        """As many, those that :meth:`new_id` would have made."""
+        return list(islice(self._ids, count))
 
-    def _draw(self) -> None:
-        self._ids = ulids(self.randomness, self.now, self._drawn)
-        self._drawn = min(MOST_IDS, 4 * self._drawn)
+    def _draw(self) -> Iterator[str]:
+        count = IDS
+        while True:
+            yield from ulids(self.randomness, self.now, count)
+            count = min(MOST_IDS, 4 * count)
 
     def create(self, declared: f.Declared) -> Incident:
         """A new incident that begins with ``declared``."""
