@@ -48,6 +48,23 @@ def test_what_is_older_by_the_sources_own_time_changes_nothing():
     assert row.status == "firing"
 
 
+@pytest.mark.semantics(4)
+def test_what_fires_hears_a_trigger_that_its_source_dates_earlier():
+    """Two senders may share a key, and the one that saw it first may tell it last: the worse is not hidden."""
+    row = send(None, source_at=10, severity="warning").row
+    assert send(row, now=11, source_at=7, severity="critical").event == "worsened"
+    assert send(row, "resolve", now=12, source_at=9).event == "stale", "and is ended by nothing older"
+
+
+def test_a_trigger_dated_before_an_end_is_stale_only_where_the_end_has_a_time_of_its_own():
+    row = send(None, source_at=10).row
+    send(row, "resolve", now=12, source_at=11)
+    assert send(row, now=13, source_at=10).event == "stale", "delivered late"
+    row = send(None, source_at=10).row
+    send(row, "resolve", now=12)
+    assert send(row, now=13, source_at=9).event == "refired", "in doubt it fires"
+
+
 @pytest.mark.semantics(1)
 def test_a_resolve_of_nothing_is_kept_and_pages_nobody():
     step = send(None, "resolve")
@@ -58,8 +75,19 @@ def test_matchers_are_anchored_and_a_missing_label_is_empty():
     labels = {"team": "pay"}
     assert Matcher("team", "pa.", regex=True).matches(labels)
     assert not Matcher("team", "p", regex=True).matches(labels)
+    assert not Matcher("text", "a.b", regex=True).matches({"text": "a\nb"}), (
+        "a silence hides no more than there"
+    )
     assert Matcher("zone", "", equal=True).matches(labels)
     assert Matcher("zone", "x", equal=False).matches(labels)
+
+
+def test_a_silence_of_all_but_something_is_one():
+    """As in Alertmanager, whose rule counts what must be there alone."""
+    terms = {"id": "s", "starts_at": 0, "ends_at": MINUTE, "author": "anna", "reason": "move"}
+    check_silence(Silence(matchers=[Matcher("severity", "critical", equal=False)], **terms))
+    with pytest.raises(Unusable, match="covers everything"):
+        check_silence(Silence(matchers=[Matcher("severity", ".*", regex=True)], **terms))
 
 
 @pytest.mark.parametrize("expression", ["(a+)+", "(", "a" * 600])

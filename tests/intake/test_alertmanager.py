@@ -82,6 +82,13 @@ def test_an_alert_carries_what_its_annotations_say():
         {"labels": {"a": ""}},
         {"labels": {"": "x"}},
         {"labels": {"a": "1"}, "startsAt": "soon"},
+        {"labels": {"a": 1}},
+        {"labels": {"a": "\x00"}},
+        {"labels": {"a": "1"}, "annotations": []},
+        {"labels": {"a": "1"}, "annotations": {"summary": "a\x00b"}},
+        {"labels": {"a": "1"}, "startsAt": 7},
+        {"startsAt": None},
+        "a",
         {"labels": {"a": "1"}, "startsAt": to_iso(NOW), "endsAt": to_iso(NOW - MINUTE)},
     ],
 )
@@ -91,22 +98,56 @@ def test_the_valid_are_taken_beside_the_invalid_which_are_named(bad):
     assert parsed.refused[0].startswith("$[1]")
 
 
+def test_a_label_that_is_null_is_not_there_as_in_alertmanager():
+    parsed = post({"labels": {"a": "1", "b": None}}, {"labels": {"c": "2"}, "annotations": {"summary": None}})
+    assert not parsed.refused
+    assert [one.labels for one in parsed.alerts] == [{"a": "1"}, {"c": "2"}]
+    assert parsed.alerts[0].dedup_key == fingerprint({"a": "1"})
+
+
+def test_what_is_wrong_with_one_of_many_is_said_with_its_place():
+    parsed = post({"labels": {"a": "1"}}, {"labels": {"team": None, "b": {"c": 1}}})
+    assert parsed.refused == ["$[1].labels.b: 'b' in labels is not text; put its value in quotes"]
+
+
+def test_a_time_without_a_zone_is_utc():
+    parsed = post({"labels": {"a": "1"}, "startsAt": "2026-03-02T08:00:00.25"})
+    assert parsed.alerts[0].started_at == parse_instant("2026-03-02T08:00:00.25Z")
+
+
+def test_an_end_in_the_past_ends_what_fires_whenever_it_began():
+    """Without a beginning it names none, so it is no end of an earlier firing."""
+    row = advance(None, post({"labels": {"a": "1"}}).alerts[0], NOW, integration="i").row
+    over = {"labels": {"a": "1"}, "endsAt": to_iso(NOW - MINUTE)}
+    assert advance(row, post(over).alerts[0], NOW, integration="i").event == "cleared"
+
+
 @pytest.mark.parametrize(
     ("body", "where"),
     [
-        (b"{}", "$"),
         (b"[{}]", "$[0]"),
         (b'[{"labels":{"a":1}}]', "$[0].labels"),
         (b'[{"labels":{"a":"1"},"annotations":[]}]', "$[0].annotations"),
-        (b"x", "$"),
         (b'[{"labels":{"a":"\\u0000"}}]', "$[0].labels.a"),
-        (b'[{"labels":{"a":"\xff"}}]', "$"),
+        (b'[{"labels":{"a":"\xff"}}]', "$[0]"),
+        (b'[{"labels":' + b"[" * 200 + b"]" * 200 + b"}]", "$[0]"),
     ],
 )
-def test_a_body_that_is_no_list_of_alerts_says_where(body, where):
+def test_an_alert_that_cannot_be_read_says_where(body, where):
+    parsed = api.parse_alerts(body, NOW)
+    assert not parsed.alerts and parsed.refused[0].startswith(where)
+
+
+def test_half_of_a_surrogate_pair_is_named():
+    with pytest.raises(Unusable, match="surrogate"):
+        api.parse_alerts(b'[{"labels":{"a":"\\ud800"}}]', NOW)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x", b"", b'[{"labels":{"a":"1"}}', b"[" * 5000])
+def test_a_body_that_is_no_list_of_alerts_says_so(body):
     with pytest.raises(Unusable) as caught:
         api.parse_alerts(body, NOW)
-    assert caught.value.where.startswith(where)
+    assert caught.value.where in ("$", "$[0]")
     assert isinstance(json.loads(api.error_body(caught.value.sentence)), str)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from any_json import JSON
 from tocsin.alerts.episodes import advance
 from tocsin.alerts.shape import MAX_DETAILS, MAX_KEY, MAX_LABELS, MAX_SUMMARY, Parsed, one_line
-from tocsin.intake import alertmanager_api, cloudwatch, generic, pagerduty
+from tocsin.intake import alertmanager_api, cloudwatch, generic, grafana, pagerduty
 from tocsin.intake.sources import SOURCES, TEST_SUMMARY
 from tocsin.kernel.clock import parse_instant
 from tocsin.kernel.codec import encode
@@ -236,3 +236,43 @@ def test_a_change_event_keeps_what_it_says():
     assert "ftp" in notes[0]
     assert pagerduty.accepted(None) == {"status": "success", "message": "Change event processed"}
     assert pagerduty.accepted("k") == {"status": "success", "message": "Event processed", "dedup_key": "k"}
+
+
+def alarm(state, **more):
+    return json.dumps({"AlarmName": "cpu", "AlarmArn": "arn:1", "NewStateValue": state, **more}).encode()
+
+
+def test_each_contributor_of_an_alarm_on_many_series_is_an_alert_of_its_own():
+    keys = [cloudwatch.parse(alarm(*one)).alerts[0].dedup_key for one in (("ALARM",), ("OK",))]
+    assert keys == ["arn:1", "arn:1"]
+    first, second = (
+        cloudwatch.parse(alarm("ALARM", AlarmContributorId=one)).alerts[0].dedup_key for one in "ab"
+    )
+    assert first != second
+    within = cloudwatch.parse(alarm("OK", AlarmContributor={"ContributorId": "a"})).alerts[0]
+    assert (within.action, within.dedup_key) == ("resolve", first)
+
+
+def test_of_an_alarm_that_computes_the_first_metric_is_named():
+    metric = {
+        "Namespace": "AWS/ELB",
+        "MetricName": "Errors",
+        "Dimensions": [{"name": "LoadBalancer", "value": "web"}],
+    }
+    computed = {
+        "Metrics": [{"Id": "e1", "Expression": "m1/m2"}, {"Id": "m1", "MetricStat": {"Metric": metric}}]
+    }
+    labels = cloudwatch.parse(alarm("ALARM", Trigger=computed)).alerts[0].labels
+    assert (labels["namespace"], labels["metric"], labels["dimension_LoadBalancer"]) == (
+        "AWS/ELB",
+        "Errors",
+        "web",
+    )
+
+
+def test_grafana_rules_that_are_not_saved_yet_are_told_apart_by_their_names():
+    one, other = (
+        grafana.parse(json.dumps({"state": "alerting", "ruleId": 0, "ruleName": name}).encode()).alerts[0]
+        for name in ("one", "other")
+    )
+    assert one.dedup_key != other.dedup_key

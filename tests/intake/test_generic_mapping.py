@@ -114,6 +114,11 @@ def test_items_that_cannot_be_used_are_named_beside_those_that_can():
         ("summary", ".".join("a" * 30)),
         ("resolve", "state ="),
         ("resolve", "= x"),
+        ("resolve", "s >= 3"),
+        ("resolve", "s < = 3"),
+        ("resolve", "s > 3"),
+        ("resolve", "s =~ ok"),
+        ("resolve", "s !~ ok"),
         ("labels.", "a"),
     ],
 )

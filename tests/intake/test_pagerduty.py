@@ -88,6 +88,15 @@ def test_each_fault_is_named_where_it_is(change, where):
     assert where in [fault.where for fault in caught.value.faults]
 
 
+def test_a_key_in_the_header_counts_where_the_body_has_none():
+    """Clients from before the protocol's description send it there."""
+    event = {"event_action": "resolve", "dedup_key": "k"}
+    key, _ = parse_enqueue(json.dumps(event).encode(), routing_key="R1")
+    assert key == "R1"
+    key, _ = parse_enqueue(json.dumps(event | {"routing_key": "R2"}).encode(), routing_key="R1")
+    assert key == "R2"
+
+
 def test_an_event_over_512_kb_is_refused():
     with pytest.raises(Unusable, match="512 kB"):
         parse_enqueue(b"x" * (512 * 1024 + 1))

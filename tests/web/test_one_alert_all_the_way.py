@@ -47,6 +47,16 @@ def test_an_alert_pages_the_person_on_call_who_acknowledges_by_link_and_resolves
     assert "resolved" in told
 
 
+def test_an_old_client_sends_its_key_in_a_header(site):
+    event = {"event_action": "trigger", "payload": {"summary": "s", "source": "x", "severity": "info"}}
+    answer = httpx2.post(
+        site.url + "/v2/enqueue", json=event, headers={"X-Routing-Key": site.key}, timeout=10
+    )
+    assert answer.status_code == 202
+    refused = httpx2.post(site.url + "/v2/enqueue", json=event, timeout=10)
+    assert refused.status_code == 400 and "routing_key" in refused.text
+
+
 def test_the_same_trigger_sent_often_is_one_alert_and_one_incident(site):
     for _ in range(20):
         site.alert("payments down", "pay-1")

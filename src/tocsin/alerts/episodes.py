@@ -73,7 +73,9 @@ def _is_stale(row: AlertRow, alert: Alert, at: Instant) -> bool:
     if not at:
         return False
     if row.source_at and at < row.source_at:
-        return True
+        # what fires is hidden by an end alone that came after it, not by what was heard of its firing before: two senders may
+        # share a key, and a delayed one may be the worse
+        return alert.action != "trigger" or row.status != "firing"
     # a resolve that names when the firing it ends began, and was over before the present firing began
     return alert.action == "resolve" and 0 < alert.started_at < row.started_at and at < row.started_at
 
@@ -83,7 +85,10 @@ def _resolve(row: AlertRow | None, alert: Alert, now: Instant, at: Instant, inte
         row = _new(alert, now, integration)
         row.source_at = at
         return Advanced(row, "late_resolve", "nothing was open for this key; kept, nobody is paged")
-    row.last_at, row.source_at = now, at or row.source_at
+    row.last_at, row.source_at = (
+        now,
+        at,
+    )  # an end without a time of its own counts by its arrival, and so does what follows
     if row.status != "firing":
         was = f"{row.status} already" if row.episode else "never firing"
         return Advanced(row, "late_resolve", f"it was {was}; kept, nobody is paged")
@@ -111,7 +116,7 @@ def _acknowledge(row: AlertRow | None, now: Instant, at: Instant) -> Advanced:
 
 def _repeat(row: AlertRow, alert: Alert, now: Instant, at: Instant) -> Advanced:
     row.repeats += 1
-    row.last_at, row.source_at, row.ends_at = now, at or row.source_at, alert.ends_at
+    row.last_at, row.source_at, row.ends_at = now, max(at, row.source_at), alert.ends_at
     said, kept = row.summary, AlertBody()
     if row.episode > 1 or _MARKED in row.body:
         kept = decode(row.body, AlertBody)

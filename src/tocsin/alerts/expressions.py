@@ -61,7 +61,7 @@ class Budget:
 
 
 class Expression:
-    """A compiled expression, anchored at both ends; ``.`` fits a line's end too."""
+    """A compiled expression, anchored at both ends; ``.`` fits no line's end, as in Alertmanager."""
 
     __slots__ = ("_pattern", "_shape", "text")
 
@@ -94,7 +94,7 @@ def compiled(text: str) -> Expression:
             "matchers",
         )
     try:
-        pattern = re.compile(text, re.DOTALL | re.ASCII)
+        pattern = re.compile(text, re.ASCII)
     except (re.error, ValueError, OverflowError, RecursionError, FutureWarning) as error:
         raise Unusable(
             f"the expression {text[:60]!r} is not valid: {error}. Mend it, or quote what is meant literally",

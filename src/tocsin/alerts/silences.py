@@ -54,13 +54,13 @@ class Quiet(msgspec.Struct, frozen=True):
 def check_silence(silence: Silence, now: Instant | None = None) -> Silence:
     """Raises :class:`Unusable` where author, reason, matchers or a sensible end are missing.
 
-    One matcher at least must need a label to be there, or the silence would cover everything. With ``now``, its end must
-    lie ahead.
+    One matcher at least must need a label to be there, or to differ from something, or the silence would cover everything.
+    With ``now``, its end must lie ahead.
     """
     if not silence.author.strip() or not silence.reason.strip():
         raise Unusable("a silence needs an author and a reason; say who asks for it and why", "silence")
     check_matchers(silence.matchers)
-    if all(matcher.matches({}) for matcher in silence.matchers):
+    if all(matcher.equal and matcher.matches({}) for matcher in silence.matchers):
         raise Unusable(
             "a silence needs at least one matcher that does not fit an empty label, or it covers everything",
             "matchers",

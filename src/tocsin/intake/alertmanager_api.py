@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ from tocsin.alerts.shape import Alert, Parsed, body_of, fit_details, fit_labels
 from tocsin.alerts.silences import Silence, check_silence, state_of
 from tocsin.intake.limits import MAX_ALERTS
 from tocsin.intake.prometheus import describe, fingerprint, usable_labels
-from tocsin.intake.reading import any_instant, instant, json_object
+from tocsin.intake.reading import any_instant, in_a_zone, instant, json_object
 from tocsin.kernel.clock import MINUTE, SECOND, Instant
 from tocsin.kernel.codec import BYTE_ORDER_MARK, decode_foreign, encode
 from tocsin.kernel.errors import Unusable
@@ -54,6 +54,7 @@ class _Sent(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(list[PostableAlert])
+_list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _sent_decoder = msgspec.json.Decoder(list[_Sent])
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
 _annotations_decoder = msgspec.json.Decoder(dict[str, str] | None)
@@ -84,8 +85,11 @@ def parse_alerts(body: bytes, now: Instant, *, resolve_timeout: int = RESOLVE_TI
     read = _read(body)
     if len(read) > MAX_ALERTS:
         raise Unusable(f"there are {len(read)} alerts in one body; send at most {MAX_ALERTS}", "$")
-    for index, (sent, words, known) in enumerate(read):
+    for index, one in enumerate(read):
         try:
+            if isinstance(one, Unusable):
+                raise one
+            sent, words, known = one
             if isinstance(known, Alert):
                 alert = copy(known)
             else:
@@ -101,19 +105,70 @@ def error_body(sentence: str) -> bytes:
     return encode(sentence)
 
 
-def _read(body: bytes) -> list[tuple[_Sent, Words, Alert | PostableAlert]]:
+Read = tuple[_Sent, Words, Alert | PostableAlert]
+
+
+def _read(body: bytes) -> Sequence[Read | Unusable]:
     """What was sent; for each alert its words, and the alert they make where they are known, else what they say."""
     body = body.removeprefix(BYTE_ORDER_MARK)
     if b"\\u0000" in body or b"\x00" in body:
-        decode_foreign(body)
+        return _read_each(body)
     try:
-        found: list[tuple[_Sent, Words, Alert | PostableAlert]] = []
+        found: list[Read] = []
         for sent in _sent_decoder.decode(body):
             words = (bytes(sent.labels), bytes(sent.annotations), bytes(sent.generatorURL))
             found.append((sent, words, _known.get(words) or _posted(words)))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        _refuse(body)
+        return _read_each(body)
     return found
+
+
+def _read_each(body: bytes) -> list[Read | Unusable]:
+    """The same of a body in which something is wrong, alert by alert: one that cannot be read takes no other with it."""
+    try:
+        each = _list_decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        _refuse(body)
+    found: list[Read | Unusable] = []
+    for index, raw in enumerate(each):
+        try:
+            found.append(_read_one(bytes(raw), f"$[{index}]"))
+        except Unusable as fault:
+            found.append(fault)
+    return found
+
+
+def _read_one(raw: bytes, where: str) -> Read:
+    try:
+        value = decode_foreign(raw, what="the alert")
+    except Unusable as fault:
+        raise Unusable(fault.sentence.replace(" at $", f" at {where}"), where + fault.where[1:]) from None
+    if not isinstance(value, dict):
+        raise Unusable("an alert is not an object; send one in braces, with labels", where)
+    labels = _texts(value, "labels", where)
+    if "labels" not in value:
+        raise Unusable("labels are missing; an alert is known by its labels", f"{where}.labels")
+    annotations = _texts(value, "annotations", where)
+    for name in ("startsAt", "endsAt", "generatorURL"):
+        if not isinstance(value.get(name), str | None):
+            raise Unusable(f"{name} is not text", f"{where}.{name}")
+    sent = _Sent(msgspec.Raw(), startsAt=value.get("startsAt"), endsAt=value.get("endsAt"))
+    posted = PostableAlert(labels, annotations, generatorURL=value.get("generatorURL"))
+    return sent, (raw, b"", b""), posted
+
+
+def _texts(alert: dict[str, Any], name: str, where: str) -> dict[str, str]:
+    """Labels or annotations; one that is null is not there, as in Alertmanager."""
+    found = alert.get(name)
+    if not isinstance(found, dict | None):
+        raise Unusable(f"{name} are not an object of texts", f"{where}.{name}")
+    texts = {key: text for key, text in (found or {}).items() if text is not None}
+    wrong = next((key for key, text in texts.items() if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise Unusable(
+            f"{wrong[:60]!r} in {name} is not text; put its value in quotes", f"{where}.{name}.{wrong[:60]}"
+        )
+    return texts
 
 
 def _posted(words: Words) -> PostableAlert:
@@ -180,7 +235,7 @@ def _at_its_time(alert: Alert, one: _Sent, where: str, now: Instant, timeout: in
     resolved = 0 < ends <= now
     if resolved:
         alert.action = "resolve"
-    alert.started_at = starts or ends if resolved else starts
+    alert.started_at = starts
     if resolved:
         alert.source_at = ends
     else:
@@ -192,7 +247,7 @@ def _time(text: str | None, where: str, name: str, read: Callable[[str], Instant
     if not text:
         return 0
     try:
-        return read(text)
+        return read(in_a_zone(text))
     except Unusable as fault:
         raise Unusable(fault.sentence, f"{where}.{name}") from None
 

@@ -71,6 +71,26 @@ def _confirmation(message: dict[str, Any], kind: str, address: str) -> str:
     return f"SNS asks to confirm the subscription to {topic}: an owner finds the address to open with this request"
 
 
+def _metric(trigger: dict[str, Any]) -> dict[str, Any]:
+    """What an alarm watches; of one that computes with several metrics the first."""
+    if text_of(trigger.get("MetricName")):
+        return trigger
+    named = (
+        object_of(object_of(one.get("MetricStat")).get("Metric"))
+        for one in list_of(trigger.get("Metrics"))
+        if isinstance(one, dict)
+    )
+    return next((one for one in named if text_of(one.get("MetricName"))), trigger)
+
+
+def _contributor(alarm: dict[str, Any]) -> str:
+    """One of the series of an alarm on many, each of which has a state of its own; empty for the alarm as a whole."""
+    within = object_of(alarm.get("AlarmContributor"))
+    return first_text(alarm, "AlarmContributorId") or first_text(
+        within, "ContributorId", "AlarmContributorId"
+    )
+
+
 def _alarm(alarm: dict[str, Any], parsed: Parsed) -> None:
     name, state = text_of(alarm.get("AlarmName")), text_of(alarm.get("NewStateValue"))
     if not name or state not in _ACTIONS:
@@ -82,13 +102,15 @@ def _alarm(alarm: dict[str, Any], parsed: Parsed) -> None:
         parsed.notes.append(f"the alarm {name[:200]} has not enough data; nothing to do")
         return
     region, account = text_of(alarm.get("Region")), text_of(alarm.get("AWSAccountId"))
-    trigger = object_of(alarm.get("Trigger"))
+    trigger = _metric(object_of(alarm.get("Trigger")))
     dimensions = {
-        f"dimension_{text_of(one.get('name'))}": text_of(one.get("value"))
+        f"dimension_{first_text(one, 'name', 'Name')}": first_text(one, "value", "Value")
         for one in list_of(trigger.get("Dimensions"))
         if isinstance(one, dict)
     }
     key = text_of(alarm.get("AlarmArn")) or f"alarm/{account}/{region}/{name}"
+    if contributor := _contributor(alarm):
+        key = f"{key}/{contributor}"
     alert = Alert(_ACTIONS[state], fit_key(key), via=VIA)
     words = first_text(alarm, "AlarmDescription", "NewStateReason")
     alert.summary = headline(f"{name}: {words}" if words else name, "the summary", parsed.notes)

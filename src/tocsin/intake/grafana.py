@@ -67,7 +67,9 @@ def _legacy(notification: dict[str, Any]) -> Parsed:
     state = text_of(notification.get("state")).lower()
     if state not in ("alerting", "ok", "no_data", "pending", "paused"):
         raise Unusable(f"'state' is {state[:40]!r}; use alerting, ok or no_data", "$.state")
-    rule = first_text(notification, "ruleId", "ruleName", "title")
+    # a rule that is not saved yet, as one that is tried out, has the id 0
+    numbered = text_of(notification.get("ruleId")) not in ("", "0")
+    rule = first_text(notification, *(["ruleId"] if numbered else []), "ruleName", "title", "ruleId")
     if not rule:
         raise Unusable("'ruleId' and 'ruleName' are missing; one of them tells rules apart", "$.ruleId")
     parsed = Parsed()

@@ -37,6 +37,7 @@ _WIDE = re.compile(r"\t|\s{2,}")
 _STEP = re.compile(r"\[(\d{1,6})\]|\.?([^.\[\]]+)")
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}")
 _COMPARISON = re.compile(r"^(.*?)\s*(!=|==?)\s*(.*)$", re.DOTALL)
+_ORDERED = re.compile(r"\s[<>]\s|!~")
 
 Step = str | int
 
@@ -201,6 +202,12 @@ def expression(text: str, where: str) -> Expression:
 def condition(text: str, where: str) -> Condition:
     """Reads a condition; raises :class:`Unusable`."""
     found = _COMPARISON.match(text) if isinstance(text, str) else None
+    ends = (found[1].rstrip().endswith(("<", ">", "~", "!")) or found[3].startswith("~")) if found else False
+    if ends or (not found and isinstance(text, str) and _ORDERED.search(text)):
+        raise Unusable(
+            f"{text[:60]!r} compares with something else than = or !=; name the texts, like status = ok, resolved",
+            where,
+        )
     if found is None:
         return Condition(expression(text, where))
     words = [_unquoted(word.strip()) for word in _split(found[3], ",", where)]

@@ -32,16 +32,17 @@ VIA = "pagerduty-events-v2"
 ACTIONS = ("trigger", "acknowledge", "resolve")
 
 
-def parse_enqueue(body: bytes, notes: list[str] | None = None) -> tuple[str, Alert]:
+def parse_enqueue(body: bytes, notes: list[str] | None = None, *, routing_key: str = "") -> tuple[str, Alert]:
     """(routing key, alert). Raises :class:`UnusableMany` with every fault found, or :class:`Unusable`.
 
     A trigger may come without a dedup key: the caller gives it a new one. The key is as it was sent, to be echoed; the
-    caller makes it fit (:func:`~tocsin.alerts.shape.fit_key`). ``notes`` collects what was cut or left out.
+    caller makes it fit (:func:`~tocsin.alerts.shape.fit_key`). ``notes`` collects what was cut or left out. ``routing_key``
+    counts where the body has none: clients older than the protocol's description send it in a header.
     """
     notes = [] if notes is None else notes
     event = _object(body)
     faults: list[Unusable] = []
-    key = _text(event, "routing_key", "", faults, required=True)
+    key = _text(event, "routing_key", "", faults, required=not routing_key) or routing_key
     action = _text(event, "event_action", "", faults, required=True)
     if action and action not in ACTIONS:
         faults.append(

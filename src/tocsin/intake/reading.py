@@ -46,6 +46,11 @@ def instant(text: str) -> Instant:
     return min(any_instant(text), LATEST - 1)
 
 
+def in_a_zone(text: str) -> str:
+    """A time of day that names no zone is UTC's: Python's ``utcnow().isoformat()`` writes such."""
+    return f"{text}Z" if _CLOCK.search(text) and not _ZONE.search(text) else text
+
+
 def moment(value: Any, where: str, notes: list[str] | None = None) -> Instant:
     """A time in any form that senders use: RFC 3339 (UTC where no zone is said), seconds or milliseconds.
 
@@ -59,10 +64,8 @@ def moment(value: Any, where: str, notes: list[str] | None = None) -> Instant:
         if text.isascii() and text.isdigit() and len(text) <= 17:
             value = int(text)
         else:
-            if _CLOCK.search(text[:64]) and not _ZONE.search(text[:64]):
-                text += "Z"
             try:
-                found = any_instant(text[:64])
+                found = any_instant(in_a_zone(text[:64]))
             except Unusable:
                 found = None
     if isinstance(value, int | float) and abs(value) < 10**15:

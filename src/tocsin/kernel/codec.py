@@ -22,6 +22,8 @@ _PART_OF_A_FLOAT = re.compile(rb"[0-9][.e]")
 """what JSON of a number with a fraction or an exponent has; it is looked for first, because it is found fast"""
 _LIKE_A_FLOAT = re.compile(rb"(?:^|[:[,])-?[0-9]+[.e]")
 """in JSON: such a number; texts may look like it too"""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""in JSON: an escape that is no text without its other half, of which the decoder says that its input was truncated"""
 _canonical = msgspec.json.Encoder(order="sorted")
 _plain = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -69,7 +71,8 @@ def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
             return decode_foreign(data.removeprefix(BYTE_ORDER_MARK), what=what)
         if not data.strip():
             raise Unusable(f"{what} is empty. Send UTF-8 JSON.", "$") from None
-        raise Unusable(f"{what} is not valid JSON: {error}. Send UTF-8 JSON.", "$") from None
+        half = " Half of a surrogate pair (\\ud800 to \\udfff) is no text." if _SURROGATE.search(data) else ""
+        raise Unusable(f"{what} is not valid JSON: {error}. Send UTF-8 JSON.{half}", "$") from None
     except (UnicodeDecodeError, UnicodeEncodeError):
         raise Unusable(f"{what} is not valid UTF-8. Send UTF-8 JSON.", "$") from None
     except RecursionError:

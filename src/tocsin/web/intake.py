@@ -95,7 +95,8 @@ class Intake:
         body = await call.read(MAX_EVENT_BODY)
         parsed = Parsed()
         try:
-            key, alert = pagerduty.parse_enqueue(body, parsed.notes)
+            header = call.request.headers.get("x-routing-key", "").strip()
+            key, alert = pagerduty.parse_enqueue(body, parsed.notes, routing_key=header)
         except Unusable:
             await self._whose(call)
             raise
