@@ -143,7 +143,7 @@ def refusal(error: TocsinError) -> Response:
     if isinstance(error, Busy):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers["WWW-Authenticate"] = 'Bearer, Basic realm="Tocsin"'
     return response
 
 
