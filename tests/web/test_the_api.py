@@ -32,6 +32,21 @@ def test_the_document_is_openapi_and_every_reference_leads_somewhere(site):
             assert "security" in operation
 
 
+def test_the_document_is_one_that_generators_of_clients_and_people_can_read(site):
+    document = httpx2.get(site.url + "/api/openapi.json", timeout=10).json()
+    assert '"items": false' not in json.dumps(document), (
+        "openapi-python-client takes no schema that is no object"
+    )
+    assert document["servers"] == [{"url": "/"}]
+    classes = {kind.__name__ for kind in COMMANDS.values()}
+    for path in document["paths"].values():
+        for operation in path.values():
+            summary = operation["summary"]
+            assert summary not in classes and "``" not in summary and not summary.endswith((",", ".")), (
+                summary
+            )
+
+
 def test_everything_that_is_served_under_api_v1_is_documented_and_the_other_way_round(site):
     document = httpx2.get(site.url + "/api/openapi.json", timeout=10).json()
     documented = {

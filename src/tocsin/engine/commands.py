@@ -31,12 +31,16 @@ class Declare(Command):
 
 
 class Acknowledge(Command):
+    """I have it: stops the escalation of this page for everybody, and tells the others who were paged."""
+
     verb: ClassVar[str] = "acknowledge"
     incident: str
     note: str = ""
 
 
 class Decline(Command):
+    """I cannot take it: whoever comes next is paged now."""
+
     verb: ClassVar[str] = "decline"
     incident: str
     reason: str = ""
@@ -53,6 +57,8 @@ class SetSeverity(Command):
 
 
 class SetType(Command):
+    """Sets the type and, where it has some, the subtype."""
+
     verb: ClassVar[str] = "set_type"
     incident: str
     kind: str
@@ -60,6 +66,8 @@ class SetType(Command):
 
 
 class AssignRole(Command):
+    """Gives a role to a person; a role that somebody has is handed over."""
+
     verb: ClassVar[str] = "assign_role"
     incident: str
     role: str
@@ -69,6 +77,8 @@ class AssignRole(Command):
 
 
 class PostUpdate(Command):
+    """Says how it stands; the next update is owed from here."""
+
     verb: ClassVar[str] = "update"
     incident: str
     text: str
@@ -79,6 +89,8 @@ class PostUpdate(Command):
 
 
 class AddNote(Command):
+    """Writes a note into the timeline; it may be back-dated."""
+
     verb: ClassVar[str] = "note"
     incident: str
     text: str
@@ -86,6 +98,8 @@ class AddNote(Command):
 
 
 class AddDecision(Command):
+    """Writes a decision into the timeline; it may be back-dated."""
+
     verb: ClassVar[str] = "decision"
     incident: str
     text: str
@@ -114,6 +128,8 @@ class Protocol(Command):
 
 
 class Milestone(Command):
+    """Says when something happened: impact_began, detected, contained, mitigated, resolved; the last one set counts."""
+
     verb: ClassVar[str] = "milestone"
     incident: str
     name: str
@@ -122,12 +138,16 @@ class Milestone(Command):
 
 
 class Impact(Command):
+    """Says what it does to users, by the names that the policy asks for."""
+
     verb: ClassVar[str] = "impact"
     incident: str
     values: dict[str, int | str]
 
 
 class AddTask(Command):
+    """Adds a task, for a person or for whoever takes it."""
+
     verb: ClassVar[str] = "task_add"
     incident: str
     text: str
@@ -136,6 +156,8 @@ class AddTask(Command):
 
 
 class ChangeTask(Command):
+    """Gives a task to somebody, or says that it is done or dropped."""
+
     verb: ClassVar[str] = "task_change"
     incident: str
     task: str
@@ -154,6 +176,8 @@ class PageSomeone(Command):
 
 
 class Merge(Command):
+    """Merges it into another incident; its alerts, duties and readers go along."""
+
     verb: ClassVar[str] = "merge"
     incident: str
     into: str
@@ -215,6 +239,8 @@ class DraftMessage(Command):
 
 
 class ApproveMessage(Command):
+    """Approves a draft, as the owner of its channel."""
+
     verb: ClassVar[str] = "approve"
     incident: str
     message: str
@@ -304,6 +330,8 @@ class VerifyAction(Command):
 
 
 class DropAction(Command):
+    """Drops an action item, with the reason."""
+
     verb: ClassVar[str] = "action_drop"
     action: str
     reason: str
@@ -331,6 +359,8 @@ class Redact(Command):
 
 
 class Pause(Command):
+    """Stops the clocks of the incident until a moment, with the reason."""
+
     verb: ClassVar[str] = "pause_clock"
     incident: str
     until: Instant
@@ -419,6 +449,8 @@ class Affect(Command):
 
 
 class Rename(Command):
+    """Another title, and with ``summary`` another account of what is known."""
+
     verb: ClassVar[str] = "rename"
     incident: str
     title: str

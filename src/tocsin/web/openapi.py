@@ -91,9 +91,11 @@ def document(title: str, version: str) -> dict[str, Any]:
     _incidents(paths, names, components)
     _govern(paths, names, components)
     _others(paths)
+    _plain_tuples(components)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": ABOUT},
+        "servers": [{"url": "/"}],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(components.items())),
@@ -324,9 +326,22 @@ def _others(paths: dict[str, dict[str, Any]]) -> None:
         )
 
 
+def _plain_tuples(schema: Any) -> None:
+    """``items: false`` says again what ``maxItems`` says, and generators of clients refuse a schema that is no object."""
+    if isinstance(schema, dict):
+        if "prefixItems" in schema and "maxItems" in schema and schema.get("items") is False:
+            del schema["items"]
+        for part in schema.values():
+            _plain_tuples(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _plain_tuples(part)
+
+
 def _summary(kind: type[Command]) -> str:
-    own = (kind.__doc__ or "").strip().split("\n")[0]
-    return own if kind.__doc__ and kind.__doc__ != Command.__doc__ else kind.__name__
+    """What a command does: the first paragraph of its description."""
+    first = (kind.__doc__ or "").strip().partition("\n\n")[0]
+    return " ".join(first.split()).replace("``", "").rstrip(".")
 
 
 def _times(schema: dict[str, Any]) -> None:
