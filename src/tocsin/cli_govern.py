@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tocsin.cli_policy import policy, read_text
 from tocsin.cli_responder import ENVIRONMENT, Server, add, as_json, pairs, show, when
+from tocsin.incidents.wording import duty_label
 from tocsin.kernel.clock import DAY, SystemClock, to_iso
 
 MOST_SHOWN = 20
@@ -155,7 +156,14 @@ def score(incident: str, as_json: bool) -> None:
         shown = Table("promise", "at", "due", "kept", "late")
         for one in value["duties"]:
             late = _seconds(one["late_seconds"]) if one["late_seconds"] else ""
-            add(shown, one["rule"].replace("_", " "), one["severity"], when(one["due"]), one["state"], late)
+            add(
+                shown,
+                duty_label(one["rule"], one["id"]),
+                one["severity"],
+                when(one["due"]),
+                one["state"],
+                late,
+            )
         return shown
 
     show(found, as_json, table)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tocsin.incidents.wording import duty_label, post_label
 from tocsin.kernel.redact import mask
 from tocsin.settings import OF_THE_CLIENT, load_settings
 
@@ -449,8 +450,8 @@ def duties(incident: str | None, as_json: bool) -> None:
             add(
                 made,
                 *([] if incident else [one["incident"]]),
-                one["rule"].replace("_", " "),
-                one["owner"].replace("_", " "),
+                duty_label(one["rule"], one["id"]),
+                post_label(one["owner"]),
                 when(one["due"]),
                 one["state"].replace("_", " "),
             )

@@ -75,6 +75,7 @@ def test_each_verb_says_what_happened(verb):
     assert verb("note", "INC-1", "looking").startswith("Noted on the timeline of INC-1")
     assert "INC-1" in verb("duties") and "Incident" in verb("duties")
     assert "Incident" not in verb("duties", "INC-1")
+    assert "First notice" in verb("duties", "INC-1") and "on-call engineer" in verb("duties", "INC-1")
     assert verb("resolve", "INC-1", "--reason", "rolled back").startswith("INC-1 is P3 and resolved")
     assert json.loads(verb("list", "--all", "--json"))["incidents"][0]["name"] == "INC-1"
     assert verb("declare", "a rehearsal", "--severity", "P3", "--drill").startswith(
