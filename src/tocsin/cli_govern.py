@@ -53,7 +53,7 @@ def actions(everything: bool, as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many changes."
+    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many changes."
 )
 @as_json
 def journal(limit: int, as_json: bool) -> None:

@@ -140,7 +140,7 @@ READS: tuple[Read, ...] = (
     _read("/leave", "leave", "on call", "Leave that has not ended", v.Leaves),
     _read("/services", "services", "services", "Services with how they stand", v.Services),
     _read("/services/{service}", "service", "services", "One service", v.ServiceView),
-    _read("/journal", "journal", "people", "Who changed which live record, newest first; for owners", v.Journal, {"before": (str, "next of the page before"), "limit": (int, "1 to 1000, 200 where left out")}),
+    _read("/journal", "journal", "people", "Who changed which live record, newest first; for owners", v.Journal, {"before": (str, "next of the page before"), "limit": (int, "1 to 500, 200 where left out")}),
     _read("/teams", "teams", "services", "Teams", v.Teams),
     _read("/integrations", "integrations", "integrations", "Ways in", v.Integrations),
     _read("/integrations/{integration}", "integration", "integrations", "One way in, for owners with its snippet", v.IntegrationView),

@@ -276,7 +276,7 @@ class Readings:
     def journal(self, asked: Asked) -> v.Journal:
         if not authorize(asked.principal, "configure").allowed:
             raise Forbidden("the journal is for owners of this installation")
-        limit, before = asked.number("limit", 200, 1, 1000), asked.text("before")
+        limit, before = asked.number("limit", 200, 1, 500), asked.text("before")
         found = self.engine.store.read(lambda r: entries(r, limit + 1, before))
         older = found[limit - 1].id if len(found) > limit else ""
         return v.Journal([v.journal_entry(one) for one in found[:limit]], older)
