@@ -52,9 +52,7 @@ def actions(everything: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many changes."
-)
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many changes.")
 @as_json
 def journal(limit: int, as_json: bool) -> None:
     """Who changed which schedule, team, route or person, the newest first; for owners.
