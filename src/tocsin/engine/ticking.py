@@ -103,7 +103,7 @@ def _change_of_shift(work: Work, incident: Incident) -> None:
         if not found.people or found.anyway or found.people[0] == before:
             continue
         after = found.people[0]
-        work.record(incident, f.ShiftChanged(target, before, after, run.state == "acknowledged"))
+        work.record(incident, f.ShiftChanged(target, before, after, run.held))
         if run.state == "running" and after not in run.paged:
             steps = chain_of(run, work.policy(incident), work.directory).steps
             quiet = bool(run.next and steps[run.next - 1].quiet)
@@ -112,9 +112,8 @@ def _change_of_shift(work: Work, incident: Incident) -> None:
                 incident,
                 page(work, incident, run, -1, run.round, [after], [target], reason, 0, quiet),
             )
-        elif run.state == "acknowledged":
-            holder = work.directory.name(incident.holder) if incident.holder else "somebody"
-            told = f"{holder} has it from the shift before"
+        elif run.held:
+            told = f"{work.directory.name(run.answered_by)} has it from the shift before"
             work.record(
                 incident,
                 f.Told(

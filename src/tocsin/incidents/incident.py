@@ -76,6 +76,13 @@ class Run(msgspec.Struct):
     """whom the last step paged"""
     answered_by: str = ""
     """who acknowledged it"""
+    void: bool = False
+    """its acknowledgement holds no more: it lapsed, was passed on, was given at lower urgency, or it is paged anew"""
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody acknowledged it and has it still."""
+        return self.state == "acknowledged" and not self.void
 
 
 class Holder(msgspec.Struct):

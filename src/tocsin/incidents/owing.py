@@ -91,11 +91,14 @@ def notice_at(incident: Incident, policy: Policy) -> Instant | None:
 
 
 def turns_of(incident: Incident) -> list[tuple[Run, str, str]]:
-    """(run, target, person) for every turn of duty that was paged, as far as its hand-over matters to the incident."""
+    """(run, target, person) for every turn of duty that was paged, as far as its hand-over matters to the incident.
+
+    That of an answered page matters as long as whoever answered it has it; what is paged anew has turns of its own.
+    """
     return [
         (run, target, person)
         for run in incident.runs.values()
-        if run.state == "running" or (run.state == "acknowledged" and run.kind == "responders")
+        if run.state == "running" or (run.held and run.kind == "responders")
         for target, person in run.turns.items()
     ]
 
