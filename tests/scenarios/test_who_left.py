@@ -214,3 +214,17 @@ def test_who_took_it_again_after_a_lapse_has_it_at_the_change_of_shift(world):
     told = [one for one in world.lines() if one.text.startswith("shift change")]
     assert "Chiara Conti has it from the shift before" in said_to_whoever_takes_over(world)
     assert len(told) == 1, "of what is paged anew the new page alone is handed over"
+
+
+@pytest.mark.semantics(6, 18)
+def test_who_cannot_take_it_pages_the_secondary_at_once_although_on_leave(world):
+    now = world.clock.now()
+    administer(world.engine, ANNA, ch.AddLeave(now, now + 24 * HOUR, "greta"))
+    world.alert()
+    world.run(10 * SECOND)
+    sent = len(world.phone.messages)
+    world.do("chiara", c.Decline("INC-1", "on a train"))
+    world.run(SECOND)
+    assert world.paged_after()["greta"] == 10 * SECOND
+    assert [one for one in after(world, sent, "greta") if one.ack_url]
+    assert not [one for one in after(world, sent, "chiara") if one.ack_url], "who declined is not asked again"

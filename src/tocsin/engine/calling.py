@@ -110,7 +110,10 @@ def take_step(work: Work, incident: Incident, run: Run, due: Due, late: int) -> 
         )
         for target in due.targets
     ]
-    present = any(found.people and not found.anyway for _, found in meant)
+    present = any(
+        not found.anyway and any(person not in incident.declined for person in found.people)
+        for _, found in meant
+    )
     people: dict[str, None] = {}
     reasons: list[str] = []
     for target, found in meant:
