@@ -129,16 +129,19 @@ def take_step(work: Work, incident: Incident, run: Run, due: Due, late: int) -> 
         reasons.append(f"not {', '.join(away)}, who cannot take it")
         people = dict.fromkeys(willing)
     reason = "; ".join(reasons)
+    # whoever is found later where nobody is now is paged at once, as at a change of shift
+    turns = {
+        target: found.people[0] if found.people else ""
+        for target, found in meant
+        if not found.people or (is_turn(target) and not found.anyway)
+    }
     if not people:
-        work.record(incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason))
+        work.record(
+            incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason, turns=turns)
+        )
         return
     unanswered = "no commander has taken it" if run.kind == "commander" else "nobody has acknowledged"
     again = f"paged again, {unanswered}: " if due.round > run.round else ""
-    turns = {
-        target: found.people[0]
-        for target, found in meant
-        if is_turn(target) and found.people and not found.anyway
-    }
     taken = page(
         work, incident, run, due.step, due.round, list(people), list(due.targets), again + reason, late, due.quiet, due.at
     )  # fmt: skip

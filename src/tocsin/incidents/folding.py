@@ -150,8 +150,10 @@ def _paged(i: Incident, b: f.Paged, at: Instant) -> None:
 
 
 def _skipped(i: Incident, b: f.StepSkipped, at: Instant) -> None:
-    _step(i.runs[b.run], b.step, b.round, b.late, at)
-    i.runs[b.run].skipped = True
+    run = i.runs[b.run]
+    _step(run, b.step, b.round, b.late, at)
+    run.skipped = True
+    run.turns.update(b.turns)
 
 
 def _step(run: Run, step: int, round: int, late: int, at: Instant) -> None:

@@ -71,7 +71,7 @@ class Run(msgspec.Struct):
     skipped: bool = False
     """the last step found nobody, so the next one is taken at once"""
     turns: dict[str, str] = {}
-    """target that is a turn of duty → who had it when it was paged"""
+    """target that is a turn of duty → who had it when it was paged; a target that meant nobody → empty"""
     latest: list[str] = []
     """whom the last step paged"""
     answered_by: str = ""
