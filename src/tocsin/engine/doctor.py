@@ -140,13 +140,15 @@ def people_findings(
         Finding("fail", "waking", one, "add a push, SMS or voice contact and page it as a test")
         for one in sorted(asleep)
     ]
-    for schedule, gap in directory.gaps(now, now + AHEAD)[:10]:
+    gaps = sorted(directory.gaps(now, now + AHEAD), key=lambda pair: pair[1].position != "primary")
+    for schedule, gap in gaps[:10]:
         name = directory.schedules[schedule].name
         found.append(
             Finding(
-                "fail",
+                # somebody answers a page while the primary is there
+                "fail" if gap.position == "primary" else "warn",
                 "on call",
-                f"nobody is on call for {name} from {to_iso(gap.start)} to {to_iso(gap.end)}",
+                f"nobody is {gap.position} of {name} from {to_iso(gap.start)} to {to_iso(gap.end)}",
                 "add a rotation or an override",
             )
         )
