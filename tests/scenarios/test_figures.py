@@ -114,10 +114,14 @@ def test_figures_leave_out_what_one_may_not_see(world):
 def test_uptime_is_counted_from_the_states_of_services_and_never_typed_in(world):
     world.do("anna", c.Declare("api is down", severity="P1", kind="availability", services=["api"]))
     assert world.engine.score_of(OWNER, "INC-1")[1].value == ""
+    world.run(MINUTE)
+    unknown = world.engine.figures(OWNER, world.began, world.clock.now()).types
+    assert {unknown[kind].value for kind in ("availability", "integration")} == {""}
+    assert unknown["availability"].missing.startswith("no state of a service is on record")
     world.do("anna", c.SetServiceState("INC-1", "api", "down"))
     world.run(30 * MINUTE)
     world.do("anna", c.SetServiceState("INC-1", "api", "up"))
-    world.run(30 * MINUTE)
+    world.run(29 * MINUTE)
     resolve(world)
     own = world.engine.score_of(OWNER, "INC-1")[1]
     assert (own.metric, own.value) == ("uptime_percent", "50")
