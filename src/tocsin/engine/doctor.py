@@ -43,7 +43,7 @@ SCHEDULED = (
 """names that a schedule answers: where it is empty is looked at for two weeks, by itself"""
 QUIET_CHANNELS = ("console",)
 ORDER = (
-    "database", "held", "key file", "settings", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "chain", "zones", "policy", "waking",
+    "database", "held", "key file", "data folder", "settings", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "chain", "zones", "policy", "waking",
     "deliveries", "lateness", "set aside", "processes", "clock", "gap", "seal",
 )  # fmt: skip
 """in which order things are mended: on a fresh installation, the order in which it is set up"""
