@@ -96,7 +96,9 @@ def test_links_that_no_telephone_can_open_are_a_failure_once_there_is_a_real_cha
 
 def test_a_backup_comes_back_held_and_pages_again_once_it_is_released(installation, tmp_path):
     copy, back = tmp_path / "copy.jsonl.gz", tmp_path / "back"
-    assert run("backup", copy, "--data", installation).exit_code == 0
+    written = run("backup", copy, "--data", installation)
+    assert written.exit_code == 0
+    assert f"a copy of {installation / 'tocsin.key'} too, apart from it" in written.output
     said = run("restore", copy, "--data", back).output
     assert (
         "held" in said
