@@ -228,3 +228,29 @@ def test_who_cannot_take_it_pages_the_secondary_at_once_although_on_leave(world)
     assert world.paged_after()["greta"] == 10 * SECOND
     assert [one for one in after(world, sent, "greta") if one.ack_url]
     assert not [one for one in after(world, sent, "chiara") if one.ack_url], "who declined is not asked again"
+
+
+@pytest.mark.semantics(6, 18)
+def test_who_had_it_and_cannot_take_it_pages_the_secondary_at_once_although_on_leave(world):
+    now = world.clock.now()
+    administer(world.engine, ANNA, ch.AddLeave(now, now + 24 * HOUR, "greta"))
+    world.alert()
+    world.run(10 * SECOND)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    sent = len(world.phone.messages)
+    world.do("chiara", c.Decline("INC-1", "on a train"))
+    world.run(SECOND)
+    assert [one for one in after(world, sent, "greta") if one.ack_url]
+    assert not [one for one in after(world, sent, "chiara") if one.ack_url], "who declined is not asked again"
+
+
+@pytest.mark.semantics(6)
+def test_who_cannot_take_it_is_asked_again_only_where_there_is_nobody_else(world):
+    everybody = [one.id for one in world.engine.directory().people.values()]
+    world.alert()
+    world.run(25 * MINUTE)
+    for person in everybody:
+        world.do(person, c.Decline("INC-1", "on a train"))
+    sent = len(world.phone.messages)
+    world.run(11 * MINUTE)
+    assert [one for one in after(world, sent, "chiara") if one.ack_url]

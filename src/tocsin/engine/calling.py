@@ -124,7 +124,7 @@ def take_step(work: Work, incident: Incident, run: Run, due: Due, late: int) -> 
         reasons.append(f"{target.replace('_', ' ')}: {found.reason}")
     willing = [person for person in people if person not in incident.declined]
     others = any(person not in incident.declined for person in run.paged)
-    if len(willing) < len(people) and (willing or others):
+    if len(willing) < len(people) and (willing or others or _others_follow(work, incident, run, due)):
         away = [work.directory.name(person) for person in people if person not in willing]
         reasons.append(f"not {', '.join(away)}, who cannot take it")
         people = dict.fromkeys(willing)
@@ -147,6 +147,18 @@ def take_step(work: Work, incident: Incident, run: Run, due: Due, late: int) -> 
     )  # fmt: skip
     taken.turns = turns
     work.record(incident, taken)
+
+
+def _others_follow(work: Work, incident: Incident, run: Run, due: Due) -> bool:
+    """Whether a step of the run after the one that is ``due`` means somebody who has not declined."""
+    steps = chain_of(run, work.policy(incident), work.directory).steps[due.step + 1 :]
+    return any(
+        person not in incident.declined
+        for target in dict.fromkeys(target for step in steps for target in step.targets)
+        for person in held(
+            work.directory, target, work.now, service=run.service, policy=run.escalation_policy
+        ).meant.people
+    )
 
 
 def page(
