@@ -376,7 +376,7 @@ def first_pages(stage, people):
         if (
             incident.runs[body["run"]].kind != "responders"
             or body["round"]
-            or "the shift changed" in body["reason"]
+            or body["step"] < 0
         ):
             continue
         for person in body["people"]:
