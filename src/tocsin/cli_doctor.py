@@ -32,6 +32,8 @@ from tocsin.kernel.errors import DeliveryFailed
 from tocsin.providers.console import ConsoleChannel
 from tocsin.settings import Settings, load_settings, unknown_variables
 
+DATABASE_FILES = ("tocsin.db", "tocsin.db-wal", "tocsin.db-shm")
+
 
 @click.command()
 @storage
@@ -48,6 +50,7 @@ def doctor(as_json: bool, **flags: Any) -> None:
     try:
         findings = [
             *key_findings(opened),
+            *folder_findings(opened.settings),
             *variable_findings(os.environ),
             *address_findings(opened.settings),
             *doctors.examine(engine_of(opened, ConsoleChannel())),
@@ -82,6 +85,20 @@ def key_findings(opened: Installation) -> list[doctors.Finding]:
         said = f"{path} can be read by others (mode {mode:o})"
         found.append(doctors.Finding("fail", "key file", said, f"chmod 600 {path}"))
     return found or [doctors.Finding("ok", "key file", f"{path} is readable by its owner alone")]
+
+
+def folder_findings(settings: Settings) -> list[doctors.Finding]:
+    """Whether the data folder, and the database where it lies there, are for their owner's eyes alone."""
+    folder = Path(settings.data)
+    files = [] if settings.database_url else [folder / name for name in DATABASE_FILES]
+    found = []
+    for paths, wanted in (([folder], 700), (files, 600)):
+        modes = {path: path.stat().st_mode & 0o777 for path in paths if path.exists()}
+        if seen := [path for path, mode in modes.items() if mode & 0o077]:
+            said = f"{seen[0]} can be read by others (mode {modes[seen[0]]:o})"
+            todo = f"chmod {wanted} {' '.join(map(str, seen))}"
+            found.append(doctors.Finding("warn", "data folder", said, todo))
+    return found
 
 
 def variable_findings(environment: Mapping[str, str]) -> list[doctors.Finding]:

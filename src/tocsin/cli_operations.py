@@ -51,7 +51,7 @@ def _opened(flags: dict[str, Any], *, read_only: bool = False) -> Installation:
 @click.argument("target", type=click.Path(dir_okay=False))
 @storage
 def backup(target: str, **flags: Any) -> None:
-    """Write a consistent copy to TARGET while the server runs. Keep tocsin.key of the data folder with it.
+    """Write a consistent copy to TARGET while the server runs. Keep a copy of the data folder's tocsin.key apart from it.
 
     \b
     Example:
@@ -62,7 +62,10 @@ def backup(target: str, **flags: Any) -> None:
         opened.store.backup(target)
     finally:
         opened.store.close()
-    click.echo(f"{target} is written; keep {Path(opened.settings.data) / 'tocsin.key'} with it")
+    click.echo(
+        f"{target} is written; keep a copy of {Path(opened.settings.data) / KEY_FILE} too, apart from it: together they open"
+        " everything that is sealed"
+    )
 
 
 @click.command()

@@ -373,11 +373,7 @@ def first_pages(stage, people):
             continue
         body = msgspec.json.decode(fact.body)
         incident = stage.engine.incident(coverage_reader(), "INC-1")
-        if (
-            incident.runs[body["run"]].kind != "responders"
-            or body["round"]
-            or "the shift changed" in body["reason"]
-        ):
+        if incident.runs[body["run"]].kind != "responders" or body["round"] or body["step"] < 0:
             continue
         for person in body["people"]:
             if person in people:

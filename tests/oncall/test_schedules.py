@@ -282,3 +282,11 @@ def test_what_is_wrong_with_a_schedule_is_said_in_sentences() -> None:
     ]
     with pytest.raises(Unusable, match="primary or secondary"):
         who(SIMPLE, MONDAY, position="tertiary")
+
+
+def test_a_rotation_without_a_zone_is_handed_over_by_the_clocks_of_its_schedule() -> None:
+    turns = Rotation("r", ("anna", "bilal"), "2026-03-02T09:00")
+    schedule = Schedule("s", "Far away", (turns,), "Asia/Tokyo")
+    midnight_utc = parse_instant("2026-03-02T00:00:00Z")
+    assert who(schedule, midnight_utc - 1).person is None
+    assert who(schedule, midnight_utc).person == "anna"

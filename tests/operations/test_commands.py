@@ -96,7 +96,9 @@ def test_links_that_no_telephone_can_open_are_a_failure_once_there_is_a_real_cha
 
 def test_a_backup_comes_back_held_and_pages_again_once_it_is_released(installation, tmp_path):
     copy, back = tmp_path / "copy.jsonl.gz", tmp_path / "back"
-    assert run("backup", copy, "--data", installation).exit_code == 0
+    written = run("backup", copy, "--data", installation)
+    assert written.exit_code == 0
+    assert f"a copy of {installation / 'tocsin.key'} too, apart from it" in written.output
     said = run("restore", copy, "--data", back).output
     assert (
         "held" in said
@@ -166,6 +168,31 @@ def test_a_second_process_on_one_data_folder_is_told_who_has_it(installation):
 
 def test_the_key_file_is_for_its_owner_alone(installation):
     assert stat.S_IMODE(Path(installation / "tocsin.key").stat().st_mode) == 0o600
+
+
+def test_the_database_is_for_its_owner_alone_in_a_folder_that_others_look_into(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        tocsin = build(Settings(data=str(folder)))
+    finally:
+        os.umask(before)
+    try:
+        made = {one.name: stat.S_IMODE(one.stat().st_mode) for one in folder.iterdir() if one.is_file()}
+    finally:
+        tocsin.close()
+    assert {"tocsin.db", "tocsin.db-wal", "tocsin.db-shm"} <= set(made)
+    assert set(made.values()) == {0o600}
+    assert findings(folder)[1]["warn", "data folder"] == f"{folder} can be read by others (mode 755)"
+
+
+def test_a_database_that_others_can_read_is_warned_of(installation):
+    assert not [key for key in findings(installation)[1] if key[1] == "data folder"]
+    database = installation / "tocsin.db"
+    database.chmod(0o644)
+    assert findings(installation)[1]["warn", "data folder"] == f"{database} can be read by others (mode 644)"
 
 
 def test_migrate_says_that_there_is_nothing_to_do(installation):

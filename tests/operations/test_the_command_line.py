@@ -28,7 +28,9 @@ from tocsin.engine.changes import AddContact
 from tocsin.engine.links import find
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import demo_organisation, record_of
+from tocsin.kernel.clock import WEEK, to_iso
 from tocsin.kernel.errors import NotFound, Refused, Unusable
+from tocsin.oncall.rotations import Rotation
 from tocsin.policy.load import default_policy_text, load_policy
 from tocsin.providers.console import ConsoleChannel
 from tocsin.settings import Settings
@@ -406,6 +408,24 @@ def test_the_doctor_notices_working_hours_in_another_zone_than_the_organisations
     zone = directory.settings.zone
     policy = load_policy(default_policy_text().replace("zone: UTC ", f"zone: {zone} ", 1))
     assert [one for one in doctor.policy_findings(policy, directory, 0) if one.about == "zones"] == []
+
+
+def test_the_doctor_says_which_position_is_empty_and_only_warns_of_a_secondary(site):
+    engine, now = site.tocsin.engine, site.tocsin.engine.clock.now()
+    first, *_ = demo_organisation(now).schedules
+    later = Rotation("later", first.rotations[0].members, to_iso(now + WEEK)[:16])
+
+    def gaps(schedule):
+        engine.put_records([record_of(schedule, now)])
+        found = [one for one in doctor.examine(engine) if one.about == "on call"]
+        return {(one.level, one.found.partition(" from ")[0]) for one in found}
+
+    assert gaps(msgspec.structs.replace(first, secondary=(later,))) == {
+        ("warn", f"nobody is secondary of {first.name}")
+    }
+    assert gaps(msgspec.structs.replace(first, rotations=(later,), secondary_offset=0)) == {
+        ("fail", f"nobody is primary of {first.name}")
+    }
 
 
 @pytest.mark.semantics(15)

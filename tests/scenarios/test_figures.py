@@ -114,10 +114,14 @@ def test_figures_leave_out_what_one_may_not_see(world):
 def test_uptime_is_counted_from_the_states_of_services_and_never_typed_in(world):
     world.do("anna", c.Declare("api is down", severity="P1", kind="availability", services=["api"]))
     assert world.engine.score_of(OWNER, "INC-1")[1].value == ""
+    world.run(MINUTE)
+    unknown = world.engine.figures(OWNER, world.began, world.clock.now()).types
+    assert {unknown[kind].value for kind in ("availability", "integration")} == {""}
+    assert unknown["availability"].missing.startswith("no state of a service is on record")
     world.do("anna", c.SetServiceState("INC-1", "api", "down"))
     world.run(30 * MINUTE)
     world.do("anna", c.SetServiceState("INC-1", "api", "up"))
-    world.run(30 * MINUTE)
+    world.run(29 * MINUTE)
     resolve(world)
     own = world.engine.score_of(OWNER, "INC-1")[1]
     assert (own.metric, own.value) == ("uptime_percent", "50")
@@ -156,3 +160,49 @@ def test_security_by_time_to_containment_and_data_by_the_share_recovered(world):
 def test_overlapping_outages_are_counted_once():
     assert joined([(5, 9), (1, 3), (2, 6), (12, 14)]) == [(1, 9), (12, 14)]
     assert within([(1, 9), (12, 14)], 4, 13) == [(4, 9), (12, 13)]
+
+
+def late_updates(world):
+    return [one.late // SECOND for one in kept(world) if one.rule == "update" and one.state == "missed"]
+
+
+@pytest.mark.guide("SEV-9")
+def test_each_of_several_updates_missed_in_a_row_is_late_until_the_update_that_came(world):
+    world.do("anna", c.Declare("nobody can pay", severity="P1", services=["payments"]))
+    world.run(50 * MINUTE)
+    assert late_updates(world) == [35 * 60, 20 * 60, 5 * 60], "as long as nobody writes: until now"
+    world.do("anna", c.PostUpdate("INC-1", "rolling back"))
+    world.run(10 * MINUTE)
+    assert late_updates(world) == [35 * 60, 20 * 60, 5 * 60]
+    rows = world.engine.figures(OWNER, world.began, world.clock.now()).attainment
+    updates = next(one for one in rows if one.rule == "update")
+    assert (updates.median_late, updates.worst_late) == (20 * MINUTE, 35 * MINUTE)
+
+
+@pytest.mark.guide("SEV-9")
+@pytest.mark.parametrize("ends", ["resolved", "raised"])
+def test_updates_that_never_came_are_late_until_the_incident_ended_or_their_clock_began_anew(world, ends):
+    world.do("anna", c.Declare("odd", severity="P2", services=["payments"]))
+    for after in (MINUTE, 5 * MINUTE):  # the first is missed, and the one after it
+        due = next(one for one in kept(world) if one.rule == "update" and one.state == "running").due
+        world.run(due - world.clock.now() + after)
+    first, second = (one.due for one in kept(world) if one.rule == "update" and one.state == "missed")
+    if ends == "resolved":
+        resolve(world)
+    else:
+        world.do("anna", c.SetSeverity("INC-1", "P1", "worse"))
+        world.do("anna", c.PostUpdate("INC-1", "rolling back"))
+    world.run(HOUR)
+    assert late_updates(world)[:2] == [(second - first) // SECOND + 5 * 60, 5 * 60]
+
+
+@pytest.mark.guide("SEV-9")
+def test_a_stand_up_that_was_missed_is_late_until_the_next_one_is_held(world):
+    world.do("anna", c.Declare("nobody can pay", severity="P1", services=["payments"]))
+    due = next(one for one in kept(world) if one.rule == "stand_up").due
+    world.run(due - world.clock.now() + MINUTE)
+    following = next(one for one in kept(world) if one.rule == "stand_up" and one.state == "running")
+    world.run(following.start - world.clock.now() + MINUTE)
+    world.do("anna", c.StandUp("INC-1", "all here"))
+    missed = next(one for one in kept(world) if one.rule == "stand_up")
+    assert (missed.state, missed.late) == ("missed", world.clock.now() - due)

@@ -38,8 +38,11 @@ class World:
             public_url="https://t.example",
         )
         self.engine.seed_policy(default_policy_text())
-        self.engine.put_records(to_records(demo_organisation(self.clock.now()), self.clock.now()))
+        self.engine.put_records(to_records(self.organisation(), self.clock.now()))
         self.integration = Integration("i1", "probe", "pagerduty")
+
+    def organisation(self):
+        return demo_organisation(self.clock.now())
 
     def alert(self, summary="payments down", key="k1", action="trigger", service="payments", **labels):
         self.engine.receive(

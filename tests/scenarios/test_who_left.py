@@ -140,3 +140,117 @@ def test_where_everybody_who_could_owe_it_is_on_leave_they_are_asked_all_the_sam
     world.run(20 * MINUTE)
     missed = [fact for fact in world.engine.facts(ANNA, "INC-1") if fact.type == "duty_missed"]
     assert {tuple(msgspec.json.decode(fact.body)["people"]) for fact in missed} >= {("dmitri",)}
+
+
+def takes_over(world, after, person="bilal"):
+    """``person`` has the turn from then on."""
+    start = world.clock.now() + after
+    administer(world.engine, ANNA, ch.AddOverride("payments", start, start + HOUR, person))
+
+
+def said_to_whoever_takes_over(world):
+    texts = [one.text for one in world.phone.messages if one.to == "bilal"]
+    assert texts, "bilal has the turn, and hears of it"
+    return " ".join([*texts, world.told()])
+
+
+def lapses(world):
+    world.run(16 * MINUTE)
+
+
+def passes_on(world):
+    world.do("chiara", c.Decline("INC-1", "ill"))
+
+
+def is_deactivated(world):
+    leaves(world, "chiara")
+
+
+def is_raised(world):
+    world.do("jonas", c.Acknowledge("INC-1"))
+    world.do("jonas", c.SetSeverity("INC-1", "P2", "only some"))
+    world.do("jonas", c.SetSeverity("INC-1", "P1", "everybody again"))
+
+
+def is_reopened(world):
+    world.do("jonas", c.Acknowledge("INC-1"))
+    world.do("jonas", c.Move("INC-1", "resolve", "fixed", override="a test"))
+    world.do("jonas", c.Move("INC-1", "reopen", "it is not"))
+
+
+@pytest.mark.semantics(6)
+@pytest.mark.parametrize("ends", [lapses, passes_on, is_deactivated, is_raised, is_reopened])
+def test_nobody_is_said_to_have_it_from_the_shift_before_once_that_holds_no_more(world, ends):
+    world.alert()
+    world.run(MINUTE)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    takes_over(world, 20 * MINUTE)
+    ends(world)
+    world.step()
+    assert world.incident().holder == ""
+    world.run(21 * MINUTE)
+    assert "from the shift before" not in said_to_whoever_takes_over(world)
+
+
+@pytest.mark.semantics(6)
+def test_whoever_takes_over_is_told_who_has_it(world):
+    world.alert()
+    world.run(MINUTE)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    takes_over(world, 5 * MINUTE)
+    world.run(6 * MINUTE)
+    assert "Chiara Conti has it from the shift before" in said_to_whoever_takes_over(world)
+    assert not world.pages("bilal")
+
+
+@pytest.mark.semantics(6)
+def test_who_took_it_again_after_a_lapse_has_it_at_the_change_of_shift(world):
+    world.alert()
+    world.do("chiara", c.Acknowledge("INC-1"))
+    world.run(16 * MINUTE)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    takes_over(world, 5 * MINUTE)
+    world.run(6 * MINUTE)
+    told = [one for one in world.lines() if one.text.startswith("shift change")]
+    assert "Chiara Conti has it from the shift before" in said_to_whoever_takes_over(world)
+    assert len(told) == 1, "of what is paged anew the new page alone is handed over"
+
+
+@pytest.mark.semantics(6, 18)
+def test_who_cannot_take_it_pages_the_secondary_at_once_although_on_leave(world):
+    now = world.clock.now()
+    administer(world.engine, ANNA, ch.AddLeave(now, now + 24 * HOUR, "greta"))
+    world.alert()
+    world.run(10 * SECOND)
+    sent = len(world.phone.messages)
+    world.do("chiara", c.Decline("INC-1", "on a train"))
+    world.run(SECOND)
+    assert world.paged_after()["greta"] == 10 * SECOND
+    assert [one for one in after(world, sent, "greta") if one.ack_url]
+    assert not [one for one in after(world, sent, "chiara") if one.ack_url], "who declined is not asked again"
+
+
+@pytest.mark.semantics(6, 18)
+def test_who_had_it_and_cannot_take_it_pages_the_secondary_at_once_although_on_leave(world):
+    now = world.clock.now()
+    administer(world.engine, ANNA, ch.AddLeave(now, now + 24 * HOUR, "greta"))
+    world.alert()
+    world.run(10 * SECOND)
+    world.do("chiara", c.Acknowledge("INC-1"))
+    sent = len(world.phone.messages)
+    world.do("chiara", c.Decline("INC-1", "on a train"))
+    world.run(SECOND)
+    assert [one for one in after(world, sent, "greta") if one.ack_url]
+    assert not [one for one in after(world, sent, "chiara") if one.ack_url], "who declined is not asked again"
+
+
+@pytest.mark.semantics(6)
+def test_who_cannot_take_it_is_asked_again_only_where_there_is_nobody_else(world):
+    everybody = [one.id for one in world.engine.directory().people.values()]
+    world.alert()
+    world.run(25 * MINUTE)
+    for person in everybody:
+        world.do(person, c.Decline("INC-1", "on a train"))
+    sent = len(world.phone.messages)
+    world.run(11 * MINUTE)
+    assert [one for one in after(world, sent, "chiara") if one.ack_url]

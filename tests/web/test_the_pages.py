@@ -501,3 +501,20 @@ def test_every_change_has_a_page_and_an_address_in_the_api():
     on_pages = {verb for pair in on_pages for verb in pair}
     assert (set(CHANGES) | set(COMMANDS)) - on_pages == {"report"}, "the report form needs no verb"
     assert {one.change.verb for one in WRITES} == set(CHANGES)
+
+
+def test_a_rotation_without_a_zone_goes_by_the_clocks_of_its_schedule(site):
+    owner = asks(site, "anna")
+    rotation = {"id": "r", "members": ["chiara"], "start": "2026-03-02T09:00"}
+    body = {
+        "name": "Far away",
+        "zone": "Asia/Tokyo",
+        "rotations": [rotation],
+        "secondary": [rotation | {"id": "s"}],
+    }
+    assert owner("PUT", "/api/v1/schedules/far", json=body).status_code == 200
+    shown = owner("GET", "/api/v1/schedules/far").json()
+    assert [one["zone"] for one in (*shown["rotations"], *shown["secondary"])] == ["Asia/Tokyo"] * 2
+    body["rotations"] = [rotation | {"zone": "Europe/Rome"}]
+    owner("PUT", "/api/v1/schedules/far", json=body)
+    assert owner("GET", "/api/v1/schedules/far").json()["rotations"][0]["zone"] == "Europe/Rome"

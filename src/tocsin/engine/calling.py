@@ -110,7 +110,10 @@ def take_step(work: Work, incident: Incident, run: Run, due: Due, late: int) -> 
         )
         for target in due.targets
     ]
-    present = any(found.people and not found.anyway for _, found in meant)
+    present = any(
+        not found.anyway and any(person not in incident.declined for person in found.people)
+        for _, found in meant
+    )
     people: dict[str, None] = {}
     reasons: list[str] = []
     for target, found in meant:
@@ -121,26 +124,41 @@ def take_step(work: Work, incident: Incident, run: Run, due: Due, late: int) -> 
         reasons.append(f"{target.replace('_', ' ')}: {found.reason}")
     willing = [person for person in people if person not in incident.declined]
     others = any(person not in incident.declined for person in run.paged)
-    if len(willing) < len(people) and (willing or others):
+    if len(willing) < len(people) and (willing or others or _others_follow(work, incident, run, due)):
         away = [work.directory.name(person) for person in people if person not in willing]
         reasons.append(f"not {', '.join(away)}, who cannot take it")
         people = dict.fromkeys(willing)
     reason = "; ".join(reasons)
+    # whoever is found later where nobody is now is paged at once, as at a change of shift
+    turns = {
+        target: found.people[0] if found.people else ""
+        for target, found in meant
+        if not found.people or (is_turn(target) and not found.anyway)
+    }
     if not people:
-        work.record(incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason))
+        work.record(
+            incident, f.StepSkipped(run.id, due.step, due.round, list(due.targets), reason, turns=turns)
+        )
         return
     unanswered = "no commander has taken it" if run.kind == "commander" else "nobody has acknowledged"
     again = f"paged again, {unanswered}: " if due.round > run.round else ""
-    turns = {
-        target: found.people[0]
-        for target, found in meant
-        if is_turn(target) and found.people and not found.anyway
-    }
     taken = page(
         work, incident, run, due.step, due.round, list(people), list(due.targets), again + reason, late, due.quiet, due.at
     )  # fmt: skip
     taken.turns = turns
     work.record(incident, taken)
+
+
+def _others_follow(work: Work, incident: Incident, run: Run, due: Due) -> bool:
+    """Whether a step of the run after the one that is ``due`` means somebody who has not declined."""
+    steps = chain_of(run, work.policy(incident), work.directory).steps[due.step + 1 :]
+    return any(
+        person not in incident.declined
+        for target in dict.fromkeys(target for step in steps for target in step.targets)
+        for person in held(
+            work.directory, target, work.now, service=run.service, policy=run.escalation_policy
+        ).meant.people
+    )
 
 
 def page(

@@ -191,7 +191,9 @@ class RemoveLeave(Change):
 
 
 class PutSchedule(Change):
-    """Makes or replaces a schedule. Later rotations lie on top; ``secondary_offset`` 0 means no secondary."""
+    """Makes or replaces a schedule. Later rotations lie on top; one without a zone has the schedule's. ``secondary_offset`` 0
+    means no secondary.
+    """
 
     verb: ClassVar[str] = "put_schedule"
     id: str

@@ -43,7 +43,7 @@ SCHEDULED = (
 """names that a schedule answers: where it is empty is looked at for two weeks, by itself"""
 QUIET_CHANNELS = ("console",)
 ORDER = (
-    "database", "held", "key file", "settings", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "chain", "zones", "policy", "waking",
+    "database", "held", "key file", "data folder", "settings", "owners", "channels", "addresses", "public URL", "contacts", "on call", "teams", "commanders", "chain", "zones", "policy", "waking",
     "deliveries", "lateness", "set aside", "processes", "clock", "gap", "seal",
 )  # fmt: skip
 """in which order things are mended: on a fresh installation, the order in which it is set up"""
@@ -140,13 +140,15 @@ def people_findings(
         Finding("fail", "waking", one, "add a push, SMS or voice contact and page it as a test")
         for one in sorted(asleep)
     ]
-    for schedule, gap in directory.gaps(now, now + AHEAD)[:10]:
+    gaps = sorted(directory.gaps(now, now + AHEAD), key=lambda pair: pair[1].position != "primary")
+    for schedule, gap in gaps[:10]:
         name = directory.schedules[schedule].name
         found.append(
             Finding(
-                "fail",
+                # somebody answers a page while the primary is there
+                "fail" if gap.position == "primary" else "warn",
                 "on call",
-                f"nobody is on call for {name} from {to_iso(gap.start)} to {to_iso(gap.end)}",
+                f"nobody is {gap.position} of {name} from {to_iso(gap.start)} to {to_iso(gap.end)}",
                 "add a rotation or an override",
             )
         )

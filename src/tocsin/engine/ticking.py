@@ -97,24 +97,34 @@ def _ended_by_itself(work: Work, incident: Incident) -> bool:
 
 
 def _change_of_shift(work: Work, incident: Incident) -> None:
-    """An unacknowledged page goes to whoever has the turn now; of an acknowledged one they are told."""
+    """An unacknowledged page goes to whoever has the turn now; of an acknowledged one they are told.
+
+    So does one that found nobody, as soon as there is somebody: those on leave count as long as nobody at all was paged.
+    """
     for run, target, before in turns_of(incident):
         found = work.directory.resolve(target, work.now, service=run.service, policy=run.escalation_policy)
-        if not found.people or found.anyway or found.people[0] == before:
+        anyway = found.anyway and (before or run.reached)
+        if not found.people or anyway or found.people[0] == before:
             continue
         after = found.people[0]
-        work.record(incident, f.ShiftChanged(target, before, after, run.state == "acknowledged"))
-        if run.state == "running" and after not in run.paged:
+        work.record(incident, f.ShiftChanged(target, before, after, run.held))
+        called = [one for one in ([after] if before else found.people) if one not in run.paged]
+        if run.state == "running" and called:
             steps = chain_of(run, work.policy(incident), work.directory).steps
-            quiet = bool(run.next and steps[run.next - 1].quiet)
-            reason = "the shift changed and nobody has acknowledged"
+            quiet = bool(run.next and steps[min(run.next, len(steps)) - 1].quiet)
+            reason = (
+                "the shift changed and nobody has acknowledged"
+                if before
+                else f"nobody could be paged until now: {found.reason}"
+            )
             work.record(
                 incident,
-                page(work, incident, run, -1, run.round, [after], [target], reason, 0, quiet),
+                page(work, incident, run, -1, run.round, called, [target], reason, 0, quiet),
             )
-        elif run.state == "acknowledged":
-            holder = work.directory.name(incident.holder) if incident.holder else "somebody"
-            told = f"{holder} has it from the shift before"
+        elif run.held:
+            told = (
+                f"{work.directory.name(run.answered_by)} has it{' from the shift before' if before else ''}"
+            )
             work.record(
                 incident,
                 f.Told(

@@ -172,10 +172,12 @@ class Paged(Body):
     interrupt_from: Instant = 0
     """what interrupts waits until then (business hours); 0 for at once"""
     turns: dict[str, str] = {}
-    """target that is a turn of duty (on_call, incident_commander …) → who has it"""
+    """target that is a turn of duty (on_call, incident_commander …) → who has it; any target that means nobody → empty"""
 
 
 class StepSkipped(Body):
+    """A step of an escalation found nobody. ``turns`` as of a page."""
+
     type: ClassVar[str] = "step_skipped"
     run: str
     step: int
@@ -183,6 +185,7 @@ class StepSkipped(Body):
     targets: list[str]
     reason: str
     late: int = 0
+    turns: dict[str, str] = {}
 
 
 class NobodyReachable(Body):
@@ -537,7 +540,7 @@ class MembersAdded(Body):
 
 
 class ShiftChanged(Body):
-    """The person on call changed while the incident was open."""
+    """The person on call changed while the incident was open; ``before`` is empty where there was nobody."""
 
     type: ClassVar[str] = "shift_changed"
     target: str

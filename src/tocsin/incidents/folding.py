@@ -23,7 +23,7 @@ from tocsin.incidents.incident import (
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.facts import Fact
 
-FOLD = 7
+FOLD = 8
 
 
 def fold(incident: Incident, body: f.Body | None, at: Instant, version: int, principal: str) -> None:
@@ -129,6 +129,9 @@ def _retitled(i: Incident, b: f.Retitled, at: Instant) -> None:
 
 
 def _run(i: Incident, b: f.RunStarted, at: Instant) -> None:
+    for run in i.runs.values():
+        if (run.kind, run.service, run.escalation_policy) == (b.kind, b.service, b.escalation_policy):
+            run.void = True  # whoever had answered is asked anew
     i.runs[b.run] = Run(
         b.run, b.kind, b.escalation_policy, b.severity, b.service, b.anchor or at, at, b.reason, list(b.first)
     )
@@ -147,8 +150,10 @@ def _paged(i: Incident, b: f.Paged, at: Instant) -> None:
 
 
 def _skipped(i: Incident, b: f.StepSkipped, at: Instant) -> None:
-    _step(i.runs[b.run], b.step, b.round, b.late, at)
-    i.runs[b.run].skipped = True
+    run = i.runs[b.run]
+    _step(run, b.step, b.round, b.late, at)
+    run.skipped = True
+    run.turns.update(b.turns)
 
 
 def _step(run: Run, step: int, round: int, late: int, at: Instant) -> None:
@@ -172,7 +177,7 @@ def _stopped(i: Incident, b: f.RunStopped, at: Instant) -> None:
 
 def _acknowledged(i: Incident, b: f.Acknowledged, at: Instant) -> None:
     for run in b.runs:
-        i.runs[run].state, i.runs[run].answered_by = "acknowledged", b.person
+        i.runs[run].state, i.runs[run].answered_by, i.runs[run].void = "acknowledged", b.person, False
     i.nobody = False
     _join(i, [b.person])
     if b.person in i.declined:
@@ -186,18 +191,21 @@ def _acknowledged(i: Incident, b: f.Acknowledged, at: Instant) -> None:
     i.protocol.setdefault("acknowledge", at)
 
 
-def _let_go(i: Incident) -> None:
-    i.holder, i.held_since = "", 0
+def _let_go(i: Incident, person: str = "") -> None:
+    """What ``person`` acknowledged holds no more; without one: what anybody did."""
+    if person in ("", i.holder):
+        i.holder, i.held_since = "", 0
+    for run in i.runs.values():
+        if person in ("", run.answered_by):
+            run.void = True
 
 
 def _lapsed(i: Incident, b: f.AcknowledgementLapsed, at: Instant) -> None:
-    if i.holder == b.person:
-        _let_go(i)
+    _let_go(i, b.person)
 
 
 def _declined(i: Incident, b: f.Declined, at: Instant) -> None:
-    if i.holder == b.person:
-        _let_go(i)
+    _let_go(i, b.person)
     if b.person not in i.declined:
         i.declined.append(b.person)
 

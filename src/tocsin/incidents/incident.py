@@ -71,11 +71,18 @@ class Run(msgspec.Struct):
     skipped: bool = False
     """the last step found nobody, so the next one is taken at once"""
     turns: dict[str, str] = {}
-    """target that is a turn of duty → who had it when it was paged"""
+    """target that is a turn of duty → who had it when it was paged; a target that meant nobody → empty"""
     latest: list[str] = []
     """whom the last step paged"""
     answered_by: str = ""
     """who acknowledged it"""
+    void: bool = False
+    """its acknowledgement holds no more: it lapsed, was passed on, was given at lower urgency, or it is paged anew"""
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody acknowledged it and has it still."""
+        return self.state == "acknowledged" and not self.void
 
 
 class Holder(msgspec.Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tocsin.incidents.chasing import first_moment
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.duties import calendar_of, lapses_at, owed
-from tocsin.incidents.escalation import next_escalation
+from tocsin.incidents.escalation import is_turn, next_escalation
 from tocsin.incidents.incident import OPENED, Incident, Run
 from tocsin.incidents.promises import tell_from
 from tocsin.incidents.sweep import holds_until
@@ -91,12 +91,17 @@ def notice_at(incident: Incident, policy: Policy) -> Instant | None:
 
 
 def turns_of(incident: Incident) -> list[tuple[Run, str, str]]:
-    """(run, target, person) for every turn of duty that was paged, as far as its hand-over matters to the incident."""
+    """(run, target, person) for every turn of duty that was paged, as far as its hand-over matters to the incident.
+
+    That of an answered page matters as long as whoever answered it has it; what is paged anew has turns of its own. Where
+    nobody was found the person is empty; while nobody has answered that counts for every target, a turn or not.
+    """
     return [
         (run, target, person)
         for run in incident.runs.values()
-        if run.state == "running" or (run.state == "acknowledged" and run.kind == "responders")
+        if run.state == "running" or (run.held and run.kind == "responders")
         for target, person in run.turns.items()
+        if person or run.state == "running" or is_turn(target)
     ]
 
 

@@ -259,7 +259,7 @@ _TELLERS: dict[type[f.Body], tuple[str, Callable[[Any, Words], str]]] = {
     f.SplitOff: ("status", lambda b, w: f"{_count(b.keys)} split off to {b.target_name}{_why(b.reason)}"),
     f.SplitFrom: ("status", lambda b, w: f"split from {b.source_name}{_why(b.reason)}"),
     f.MembersAdded: ("person", lambda b, w: f"{w.people(b.people)} joined{_why(b.reason)}"),
-    f.ShiftChanged: ("page", lambda b, w: f"shift change ({w.post(b.target)}): {w.people([b.before])} → {w.people([b.after])}"),
+    f.ShiftChanged: ("page", lambda b, w: f"shift change ({w.post(b.target)}): {w.people([b.before]) or 'nobody'} → {w.people([b.after])}"),
     f.Asked: ("clock", lambda b, w: f"asked {w.people(b.people)} to {b.what}: {b.reason}"),
     f.CalendarJoined: ("clock", lambda b, w: f"the business hours of {b.calendar or 'the default calendar'} count too, for {w.people([b.service])}"),
     f.Requested: ("person", lambda b, w: f"{w.people([b.by])} asks to {asked_for(b.verb, b.fields, w.names, w.posts)}: {b.reason}"),

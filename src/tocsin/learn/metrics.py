@@ -18,6 +18,9 @@ from tocsin.policy.model import Policy
 
 Span = tuple[Instant, Instant]
 
+NO_STATE = "no state of a service is on record (down, degraded, up)"
+"""why an uptime is not known: that nobody recorded an outage does not mean that there was none"""
+
 PERCENTILES = ("response_time_p50", "response_time_p95", "response_time_p99")
 
 
@@ -122,8 +125,8 @@ def _own_uptime(incident: Incident, metric: str, now: Instant) -> Figure:
     measured = _last(incident, "integration_availability")
     if metric == "integration_availability" and measured is not None:
         return Figure(metric, measured[0], "%", (measured[1],))
-    if not outages(incident, now):
-        return Figure(metric, "", "%", (), "no state of a service is on record (down, degraded, up)")
+    if not (incident.service_states or outages(incident, now)):
+        return Figure(metric, "", "%", (), NO_STATE)
     affected = max(1, len(set(incident.services) | set(down)))
     basis = [
         f"{service} down from {to_iso(low)} to {to_iso(high)} ({humanize(high - low)})"
@@ -138,9 +141,14 @@ def _uptime(
     incidents: Sequence[Incident], metric: str, start: Instant, end: Instant, services: int
 ) -> Figure:
     down: dict[str, list[Span]] = {}
+    known = False
     for incident in incidents:
-        for service, parts in outages(incident, end).items():
+        found = outages(incident, end)
+        known = known or bool(found or incident.service_states)
+        for service, parts in found.items():
             down.setdefault(service, []).extend(within(parts.get("down", []), start, end))
+    if not known:
+        return Figure(metric, "", "%", (), NO_STATE)
     lost = {service: length(joined(spans)) for service, spans in down.items()}
     counted = max(services, len(lost), 1)
     basis = [f"{service} was down for {humanize(time)}" for service, time in sorted(lost.items()) if time]

@@ -37,7 +37,11 @@ RULES = ("acknowledge", "respond", "resolve", "update")
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """One duty that ran. ``late``: microseconds after ``due`` at which it was met, or has been open so far; 0 in time.
+    """One duty that ran. ``late``: for how many microseconds after ``due`` it stayed unkept; 0 in time.
+
+    That is until it was met, began anew or ended with its incident, else until now. One that gives way to the next when it is
+    missed (an interval without an update, a stand-up) stays unkept until the next one is met: of eight updates missed in a
+    row each is late by the time from its own due moment to the update that came.
 
     ``severity`` is that of the incident while it ran. ``ended``: when it was met, waived or moot; 0 while it runs.
     """
@@ -67,6 +71,8 @@ def score(name: str, stored: Iterable[Fact], policy_of: Callable[[str], Policy],
     incident = Incident("")
     running: dict[str, _Running] = {}
     done: dict[str, Kept] = {}
+    unkept: dict[str, _Running] = {}
+    """missed, and given way to the next of its kind"""
     for fact in stored:
         body = f.read(fact)
         at = fact.occurred_at if fact.type in BACKDATED else fact.recorded_at
@@ -76,7 +82,17 @@ def score(name: str, stored: Iterable[Fact], policy_of: Callable[[str], Policy],
         policy = policy_of(incident.policy)
         here = {duty.id: duty for duty in duties(incident, policy)}
         for key in [key for key in running if key not in here]:
-            done[key] = _gone(name, running.pop(key), incident, body, fact, at)
+            if (
+                isinstance(body, f.DutyMissed)
+                and key in incident.missed
+                and running[key].duty.rule in SATISFIES
+            ):
+                unkept[key] = running.pop(key)
+            else:
+                done[key] = _gone(name, running.pop(key), incident, body, fact, at)
+        for key in [key for key, one in unkept.items() if _over(one.duty, body, here.values())]:
+            one = unkept.pop(key)
+            done[key] = _kept(name, one, "missed", max(0, at - one.duty.due), at)
         for key, duty in here.items():
             done.pop(key, None)  # an undone merge brings a duty back
             known = running.get(key)
@@ -85,12 +101,20 @@ def score(name: str, stored: Iterable[Fact], policy_of: Callable[[str], Policy],
             else:
                 known.duty = duty
     found = [*done.values(), *(_present(name, one, incident, now) for one in running.values())]
+    found += [_kept(name, one, "missed", max(0, now - one.duty.due), 0) for one in unkept.values()]
     return sorted(found, key=lambda one: (one.start, one.due, one.id))
 
 
 def _changes_nothing(body: f.Body) -> bool:
     """Whether what is owed, and how it stands, is the same after it. Of notices the first one of a severity is a duty met."""
     return isinstance(body, _STILL) or (isinstance(body, f.Told) and not body.kind.startswith(OPENED))
+
+
+def _over(duty: Duty, body: f.Body, here: Iterable[Duty]) -> bool:
+    """Whether a duty that gave way when it was missed is unkept no longer: the next of its kind was met, or is not owed."""
+    first, further, _ = duty.id.partition("#")
+    after = [one for one in here if one.rule == duty.rule and (not further or one.id == first)]
+    return isinstance(body, SATISFIES[duty.rule]) or all(one.waived or one.moot for one in after)
 
 
 def _gone(name: str, one: _Running, incident: Incident, body: f.Body, fact: Fact, at: Instant) -> Kept:
@@ -168,7 +192,7 @@ def _without(span: tuple[Instant, Instant], begin: Instant, end: Instant) -> lis
 class Attainment(msgspec.Struct, frozen=True):
     """How one promise of one severity was kept. ``share`` is met of met and missed, in permille; -1 where nothing ran.
 
-    ``late`` figures are microseconds, over what was missed.
+    ``late`` figures are microseconds, over what was missed, what is not kept yet included; see :class:`Kept`.
     """
 
     severity: str

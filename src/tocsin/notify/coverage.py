@@ -7,8 +7,8 @@ Nothing is sampled. Who is on call changes at hand-offs, overrides and leave; wh
 where working hours begin or end. Between two such moments the answer is the same for every opening, so one opening
 for each stretch decides it: the sweep is exact to the microsecond.
 
-What is left out is on the safe side: a page handed on at a change of shift, and repeats after the last step, would
-reach further people.
+What is left out is on the safe side: a page handed on at a change of shift or at the end of a gap, and repeats
+after the last step, would reach further people.
 """
 
 from __future__ import annotations

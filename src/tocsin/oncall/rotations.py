@@ -42,17 +42,22 @@ class Rotation(msgspec.Struct, frozen=True):
 
     ``members`` are person ids in order; ``start`` is the local date and time of the first hand-off
     (``2026-03-02T09:00``) in ``zone``, before which nobody is on call; a turn lasts ``every`` ``unit`` (``days`` or
-    ``weeks``). ``restrict`` limits the rotation to weekly hours; empty: round the clock.
+    ``weeks``). Without a zone it has that of its schedule, by itself UTC. ``restrict`` limits the rotation to weekly hours; empty: round the clock.
     """
 
     id: str
     members: tuple[str, ...]
     start: str
-    zone: str = "UTC"
+    zone: str = ""
     every: int = 1
     unit: str = "weeks"
     restrict: tuple[Window, ...] = ()
     name: str = ""
+
+    @property
+    def clocks(self) -> str:
+        """The zone whose clocks it goes by."""
+        return self.zone or "UTC"
 
     @property
     def handoff(self) -> str:
@@ -77,7 +82,7 @@ def check_rotation(rotation: Rotation) -> list[str]:
     """What is wrong with a rotation, a sentence each; empty when it can be used."""
     faults = []
     for attempt in (
-        lambda: zone_of(rotation.zone),
+        lambda: zone_of(rotation.clocks),
         lambda: parse_wall(rotation.start),
         lambda: _length(rotation.every, rotation.unit),
     ):
@@ -105,13 +110,13 @@ def member_at(rotation: Rotation, turn: int, offset: int = 0) -> str | None:
 
 def turn_start(rotation: Rotation, turn: int) -> Instant:
     """When turn ``turn`` begins. Two turns may begin together where a zone left out a whole day (Apia, 2011-12-30)."""
-    return instant_at(rotation.zone, _start(rotation.start) + turn * _length(rotation.every, rotation.unit))
+    return instant_at(rotation.clocks, _start(rotation.start) + turn * _length(rotation.every, rotation.unit))
 
 
 def turn_at(rotation: Rotation, at: Instant) -> int | None:
     """The number of the turn that runs at ``at``; None before the first hand-off."""
     length = _length(rotation.every, rotation.unit)
-    turn = max((wall_at(rotation.zone, at) - _start(rotation.start)) // length, -1)
+    turn = max((wall_at(rotation.clocks, at) - _start(rotation.start)) // length, -1)
     while turn >= 0 and turn_start(rotation, turn) > at:
         turn -= 1
     while turn_start(rotation, turn + 1) <= at:
@@ -130,7 +135,7 @@ def span_at(rotation: Rotation, at: Instant) -> Span:
     begin, end = turn_start(rotation, turn), turn_start(rotation, turn + 1)
     if not rotation.restrict:
         return Span(turn, begin, end)
-    covered, low, high = _window_at(rotation.zone, rotation.restrict, at)
+    covered, low, high = _window_at(rotation.clocks, rotation.restrict, at)
     if covered:
         return Span(turn, _latest(begin, low), _earliest(end, high))
     # uncovered hours reach over hand-offs, but not back before the first

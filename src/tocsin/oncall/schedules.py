@@ -28,7 +28,7 @@ class Schedule(msgspec.Struct, frozen=True):
     ``rotations`` are layers: where a later one covers an instant, it wins. The secondary comes from the rotations of
     ``secondary`` where there are any, otherwise it is the member ``secondary_offset`` places further on in the same
     rotation (or the next after that who is not primary already); 0 means that there is no secondary. ``zone`` is for
-    showing; each rotation has its own.
+    showing, and that of each rotation which names none.
     """
 
     id: str
@@ -37,6 +37,16 @@ class Schedule(msgspec.Struct, frozen=True):
     zone: str = "UTC"
     secondary: tuple[Rotation, ...] = ()
     secondary_offset: int = 1
+
+    def __post_init__(self) -> None:
+        for layers in ("rotations", "secondary"):
+            mine: tuple[Rotation, ...] = getattr(self, layers)
+            if not all(one.zone for one in mine):
+                msgspec.structs.force_setattr(
+                    self,
+                    layers,
+                    tuple(msgspec.structs.replace(one, zone=one.zone or self.zone) for one in mine),
+                )
 
 
 class Override(msgspec.Struct, frozen=True):

@@ -109,6 +109,8 @@ class SqliteStore:
         self._closing = threading.Lock()
         self._writer: threading.Thread | None = None
         try:
+            if not read_only:
+                make_file(self.path)
             self._connection = self._connect(writing=not read_only)
             revisions.refuse_strangers(self._tables(), self._revision(), str(self.path))
         except BaseException:
@@ -455,6 +457,22 @@ def make_folder(folder: Path) -> None:
         raise Unusable(
             f"{folder} cannot be made a data folder ({error.strerror}); choose another with --data or TOCSIN_DATA",
             "data",
+        ) from None
+
+
+def make_file(path: Path) -> None:
+    """Makes the database, for its owner's eyes alone, where it is not there, whatever the folder lets others see.
+
+    The files that SQLite puts beside it are made with its mode.
+    """
+    if path.exists():
+        return
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise Unusable(
+            f"the database {path} cannot be made ({error.strerror}). Check the path and who may write there.",
+            str(path),
         ) from None
 
 

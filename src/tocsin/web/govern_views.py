@@ -112,6 +112,8 @@ class ProofView(msgspec.Struct):
 
 
 class AttainmentView(msgspec.Struct):
+    """How one promise of one severity was kept. Lateness is over what was missed, what is not kept yet included."""
+
     severity: str
     rule: str
     met: int
@@ -153,7 +155,11 @@ class FiguresView(msgspec.Struct):
 
 
 class KeptView(msgspec.Struct):
-    """A duty that ran: met, missed, waived, moot or running. ``counted``: the stretches of time that count towards it."""
+    """A duty that ran: met, missed, waived, moot or running. ``counted``: the stretches of time that count towards it.
+
+    ``late_seconds``: how long it stayed unkept after it was due, until it was met or the next of its kind in its place, began
+    anew, or ended with the incident; else until now.
+    """
 
     rule: str
     id: str
