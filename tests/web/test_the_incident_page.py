@@ -348,3 +348,55 @@ def test_an_owner_takes_a_pasted_password_out_of_the_record(site):
     text = owner.get(path).text
     assert "hunter2" not in text
     assert "were redacted: a password" in text
+
+
+def broke(text):
+    """What stands under *What broke*."""
+    return text.partition('<h2 id="broke">')[2].partition("</section>")[0]
+
+
+def test_what_somebody_wrote_who_declared_it_stands_on_its_page_and_in_what_it_sends(site):
+    words = (
+        "Cards fail since the release.\n<b>Only</b> in Italy; password=hunter22 was in the log. " + "x" * 400
+    )
+    declared = site.api(
+        "POST",
+        "/api/v1/incidents",
+        json={
+            "title": "payments fail", "severity": "P1", "services": ["payments"], "summary": words,
+            "detected_how": "ticket", "detected_by": "Ms Ode <88>",
+        },
+    )  # fmt: skip
+    assert declared.status_code == 201
+    panel = broke(Visitor(site, "chiara").get("/incidents/INC-1").text)
+    assert 'class="said">Cards fail since the release.\n&lt;b&gt;Only&lt;/b&gt; in Italy' in panel
+    assert "Noticed through: ticket, Ms Ode &lt;88&gt;" in panel
+    paged = site.page_for("chiara")
+    assert "Cards fail since the release. <b>Only</b> in Italy" in paged.text
+    assert "hunter22" not in paged.text and "x" * 300 not in paged.text
+    assert (
+        "Cards fail since the release."
+        in Visitor(site, "chiara").get(paged.ack_url.partition(site.url)[2]).text
+    )
+
+
+def test_what_was_written_of_a_restricted_incident_leaves_only_to_those_who_may_see_it(site):
+    words = "The key of acme was leaked"
+    site.api("POST", "/api/v1/incidents", json={"title": "a leak", "severity": "P1", "kind": "security", "summary": words})  # fmt: skip
+    engine = site.tocsin.engine
+    members = engine.store.read(lambda r: engine.reading(r).load(r.streams("incident")[0].stream.id)).members
+    stranger = next(
+        one.id for one in engine.directory().people.values() if one.id not in members and one.role != "owner"
+    )
+    assert Visitor(site, stranger).get("/incidents/INC-1").status_code == 404
+    person = site.wait_for(lambda: next((m for m in site.tocsin.phone.messages if m.ack_url), None))
+    assert "acme" not in person.text + person.html
+    assert words in broke(Visitor(site, site.login).get("/incidents/INC-1").text)
+
+
+def test_who_noticed_is_said_of_people_and_not_of_monitors(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    assert "Noticed through" not in me.get("/incidents/INC-1").text
+    me.post("/declare", verb="declare", title="slow", severity="P3", detected_how="responder")
+    assert "Noticed through: responder, Chiara Conti" in me.get("/incidents/INC-2").text
