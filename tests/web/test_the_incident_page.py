@@ -2,12 +2,16 @@
 
 import re
 
+import httpx2
 import pytest
 from people_at_the_door import Visitor, asks, forms_on
 
+from running_site import TLS
+from tocsin.alerts.shape import AlertBody
 from tocsin.incidents.chasing import is_interval
 from tocsin.incidents.duties import owed
 from tocsin.kernel.clock import HOUR
+from tocsin.web.alert_content import content_of
 from tocsin.web.base import countdown, linked_text
 from tocsin.web.refill import Refused, opened
 
@@ -400,3 +404,58 @@ def test_who_noticed_is_said_of_people_and_not_of_monitors(site):
     assert "Noticed through" not in me.get("/incidents/INC-1").text
     me.post("/declare", verb="declare", title="slow", severity="P3", detected_how="responder")
     assert "Noticed through: responder, Chiara Conti" in me.get("/incidents/INC-2").text
+
+
+def event(site, key, **payload):
+    """A PagerDuty event as a sender sends it; ``links`` beside its payload."""
+    links = payload.pop("links", [])
+    basis = {"summary": f"{key} fails", "source": "probe", "severity": "critical", "component": "payments"}
+    sent = {"routing_key": site.key, "event_action": "trigger", "dedup_key": key, "payload": basis | payload, "links": links}  # fmt: skip
+    assert httpx2.post(site.url + "/v2/enqueue", json=sent, timeout=10, verify=TLS).status_code == 202
+
+
+def test_what_an_alert_says_stands_folded_beneath_it_without_its_secrets(site):
+    details = {
+        "description": "Cards fail <b>everywhere</b>\nsince 03:12",
+        "api_token": "ode-to-joy-with blanks",
+        "checks": [{"name": "auth", "ok": False, "db_password": "hunter22"}],
+        "query": "https://grafana.fernhill.example/d/1?x=1&y=2",
+        "none": None,
+    }
+    event(site, "pay-1", custom_details=details, links=[{"href": "https://wiki.fernhill.example/pay", "text": "How to pay"}])  # fmt: skip
+    text = broke(Visitor(site, "chiara").get("/incidents/INC-1").text)
+    assert 'class="content"><summary>' in text, "folded"
+    content = text.partition('class="content"')[2].partition("</details>")[0]
+    assert "Cards fail &lt;b&gt;everywhere&lt;/b&gt;\nsince 03:12" in content
+    assert content.count("everywhere") == 1, "a detail that is a label as well stands once"
+    assert "api_token=•••" in content and "ode-to-joy" not in content and "blanks" not in content
+    assert "&#34;name&#34;: &#34;auth&#34;" in content and "hunter22" not in content
+    assert '<a href="https://wiki.fernhill.example/pay" rel="noreferrer" class="button small">How to pay</a>' in content  # fmt: skip
+    assert "none" not in content
+
+
+def test_annotations_are_read_one_by_one():
+    said = {"summary": "cards fail", "description": "9 of 10 are refused", "password": "hunter22"}
+    content = content_of("probe/cards", AlertBody({"alertname": "CardsFail"}, details={"annotations": said}))
+    assert content.labels == [("alertname", "CardsFail")]
+    assert ("annotations.description", "9 of 10 are refused") in content.details
+    assert ("annotations.password", "•••") in content.details
+
+
+def test_of_an_incident_of_many_alerts_the_first_twenty_show_what_they_say_in_little_time(site):
+    huge = {f"part-{n}": {"deep": [{"text": "x" * 100, "n": n}]} for n in range(300)}
+    for number in range(23):
+        event(site, f"pay-{number}", custom_details=huge | {"description": f"says {number} ,"})
+    me = Visitor(site, "chiara")
+    text = site.wait_for(lambda: "and 15 more" in (page := broke(me.get("/incidents/INC-1").text)) and page)
+    assert text.count('class="content"') == 20
+    assert "The other 3 stand in" in text
+    assert len(re.findall(r"says \d+ ,", text)) == 20
+    assert len(text) < 1_500_000
+
+
+def test_what_is_left_out_of_a_sender_s_flood_of_details_is_said():
+    content = content_of("probe/cards", AlertBody(details={f"n{n}": n for n in range(5000)}))
+    assert len(content.details) == 100
+    assert content.more == 4900
+    assert "…" in content_of("probe/cards", AlertBody(details={"deep": [["x"]] * 5000})).details[0][1]
