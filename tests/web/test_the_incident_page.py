@@ -1,5 +1,6 @@
 """An incident on its pages: one next step, who decides, what is missing, what was said to whom; nothing written is lost."""
 
+import html
 import re
 
 import httpx2
@@ -10,9 +11,10 @@ from running_site import TLS
 from tocsin.alerts.shape import AlertBody
 from tocsin.incidents.chasing import is_interval
 from tocsin.incidents.duties import owed
-from tocsin.kernel.clock import HOUR
+from tocsin.kernel.clock import HOUR, MINUTE, to_datetime, to_iso
 from tocsin.web.alert_content import content_of
 from tocsin.web.base import countdown, linked_text
+from tocsin.web.incident_drafts import begun
 from tocsin.web.refill import Refused, opened
 
 
@@ -263,6 +265,58 @@ def test_drafts_are_filled_from_the_record_and_say_nothing_that_is_for_inside(si
     page = me.get("/incidents/INC-1/communication").text
     assert "waits for approval" in page
     assert "Approve" in page, "whoever commands approves for a lead that nobody is yet"
+
+
+def draft_of(visitor, channel):
+    """The draft for a channel as the page offers it."""
+    page = visitor.get(f"/incidents/INC-1/communication?draft={channel}").text
+    text = page.partition('id="draft"')[2].partition("<textarea")[2].partition("</textarea>")[0]
+    return html.unescape(text.partition(">")[2])
+
+
+def promised(draft, now):
+    """The moment of the next update that a draft names, as minutes after midnight, and now likewise."""
+    hour, minute = re.search(r"Next update: (?:\w+ \d+ \w+ )?(\d\d):(\d\d) UTC", draft).groups()
+    there = to_datetime(now)
+    return int(hour) * 60 + int(minute), there.hour * 60 + there.minute
+
+
+def test_a_draft_never_promises_an_update_in_the_past(site):
+    site.alert("payments down", "pay-1")
+    me, clock = Visitor(site, "chiara"), site.tocsin.engine.clock
+    me.post("/incidents/INC-1", verb="acknowledge")
+    me.post("/incidents/INC-1", verb="severity", severity="P1")
+    me.post("/incidents/INC-1", verb="update", text="rolling back", audience="customers")
+    for silent in (0, 40, 200):  # minutes without a word; a P1 has one every fifteen
+        clock.skip(silent * MINUTE)
+        later, now = promised(draft_of(me, "customer_mail"), clock.now())
+        assert 1 <= (later - now) % (24 * 60) <= 15, f"after {silent} minutes"
+
+
+def test_what_somebody_expected_and_what_did_not_come_is_promised_to_nobody(site):
+    site.alert("payments down", "pay-1")
+    me, clock = Visitor(site, "chiara"), site.tocsin.engine.clock
+    soon = to_iso(clock.now() + 20 * HOUR)[:16]  # on the clocks of any zone it is to come
+    me.post("/incidents/INC-1", verb="update", text="rolling back", audience="customers", eta=soon)
+    assert re.search(r"Expected to be solved: .*\d\d:\d\d UTC", draft_of(me, "customer_mail"))
+    clock.skip(40 * HOUR)
+    assert "Expected to be solved: we cannot give a time yet" in draft_of(me, "customer_mail")
+
+
+def test_drafts_are_whole_sentences_and_their_times_carry_a_zone(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    me.post("/incidents/INC-1", verb="severity", severity="P1")
+    for channel in ("customer_mail", "media", "stakeholders"):
+        draft = draft_of(me, channel)
+        times = re.findall(r"\d\d:\d\d.{0,5}", draft)
+        assert times and all(re.match(r"\d\d:\d\d [A-Z]{3}", one) for one in times), (channel, times)
+    draft = draft_of(me, "customer_mail")
+    assert "\nOur incident commander leads the response. Next update: " in draft
+    assert "For the newest state: our support team" in draft
+    assert begun("https://status.example", "") == "https://status.example", "an address stays as it is"
+    assert begun("we roll back", "It is known. ") == "We roll back"
+    assert begun("being assessed", "Impact: ") == "being assessed"
 
 
 def test_the_timeline_leaves_out_what_the_machine_says_to_itself_until_it_is_asked_for(site):

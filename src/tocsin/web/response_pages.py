@@ -36,7 +36,7 @@ from tocsin.web.action_pages import items_of
 from tocsin.web.base import Visit, Web, execute, names_of
 from tocsin.web.forms import fields_of
 from tocsin.web.govern_pages import METRIC_NAMES
-from tocsin.web.incident_drafts import draft_for
+from tocsin.web.incident_drafts import draft_for, next_word
 from tocsin.web.incident_view import (
     Owed,
     is_paged,
@@ -195,7 +195,7 @@ class ResponsePages:
     def _communication(self, view: View) -> dict[str, Any]:
         visit, incident, policy = view.visit, view.incident, view.policy
         update = next((row for row in view.rows if row.running and row.clock.duty.rule == "update"), None)
-        due = update.clock.duty.due if update else 0
+        due = next_word(incident, policy, update.clock.duty.due if update else 0, visit.now)
         word = last_word(view.facts, view.name)
         wanted = visit.query("draft")
         approval = policy.outside.approval
