@@ -218,3 +218,17 @@ def shoot(page, name, whole=True):
     if folder := os.environ.get("TOCSIN_PICTURES"):
         page.wait_for_timeout(300)  # what moves has come to rest
         page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=whole, caret="initial")
+
+
+def test_a_slash_searches_incidents_from_every_page(site, chromium):
+    site.alert("payments down", "pay-1")
+    page = chromium.new_page()
+    sign_in(page, site)
+    for path in ("/incidents/INC-1", "/oncall", "/incidents"):
+        page.goto(site.url + path)
+        page.keyboard.press("/")
+        page.wait_for_url("**/incidents*")
+        page.wait_for_selector("#search:focus")
+        page.keyboard.type("pay/me")
+        assert page.input_value("#search") == "pay/me", "a slash that is written is a slash"
+    page.close()

@@ -223,7 +223,7 @@
     });
   }
 
-  // Keys: j and k walk the rows of a page, slash goes to its search, g then n, i or o goes somewhere; Ctrl and Enter send.
+  // Keys: j and k walk the rows of a page, slash goes to its search or to that of the incidents, g then n, i or o goes somewhere; Ctrl and Enter send.
   var going = 0;
   document.addEventListener("keydown", function (event) {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.tagName === "TEXTAREA" && event.target.form) {
@@ -238,6 +238,7 @@
     if (event.key === "/") {
       var search = document.querySelector("[role=search] input");
       if (search) { event.preventDefault(); search.focus(); }
+      else if (document.querySelector(".keys")) { event.preventDefault(); location.assign("/incidents#search"); }
     }
     if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach(function (one) { one.open = false; one.firstElementChild.focus(); });
     if (event.key !== "j" && event.key !== "k") return;
@@ -246,6 +247,9 @@
     var next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
     if (next) next.focus();
   });
+
+  // Whoever came with a slash goes on writing.
+  if (location.hash === "#search" && document.getElementById("search")) document.getElementById("search").focus();
 
   // A link to a field inside a closed section opens it and goes there.
   document.addEventListener("click", function (event) {
