@@ -34,6 +34,16 @@
   setInterval(tick, 1000);
   tick();
 
+  // On a narrow screen the tabs of an incident scroll: the current one is never out of sight, and the page itself stays where it is.
+  function showTab() {
+    var tab = document.querySelector(".tabs a[aria-current]"), row = tab && tab.parentNode;
+    if (!tab) return;
+    var from = row.getBoundingClientRect(), at = tab.getBoundingClientRect();
+    if (at.right > from.right) row.scrollLeft += at.right - from.right;
+    else if (at.left < from.left) row.scrollLeft += at.left - from.left;
+  }
+  showTab();
+
   // What is being written stays: sections that are open, fields that were changed, where the cursor stands.
   var FIELDS = "input:not([type=hidden]):not([type=submit]), textarea, select";
   function keyOf(form) {
@@ -158,6 +168,7 @@
         if (part) put(kept[id], part);
         delete kept[id];
       });
+      showTab();
       var left = sending && document.activeElement === document.body && document.getElementById(home);
       if (left) { left.tabIndex = -1; left.focus({ preventScroll: true }); }
       var wrong = sending && document.querySelector("form [role=alert]");
