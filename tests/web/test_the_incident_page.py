@@ -481,6 +481,7 @@ def test_what_an_alert_says_stands_folded_beneath_it_without_its_secrets(site):
     assert 'class="content"><summary>' in text, "folded"
     content = text.partition('class="content"')[2].partition("</details>")[0]
     assert "Cards fail &lt;b&gt;everywhere&lt;/b&gt;\nsince 03:12" in content
+    assert "<dt>description</dt>" in content and "<code>severity=critical</code>" in content
     assert content.count("everywhere") == 1, "a detail that is a label as well stands once"
     assert "api_token=•••" in content and "ode-to-joy" not in content and "blanks" not in content
     assert "&#34;name&#34;: &#34;auth&#34;" in content and "hunter22" not in content

@@ -21,6 +21,8 @@ ROWS = 100
 """rows of one alert"""
 LENGTH = 2000
 """characters of one value"""
+LABEL = 100
+"""characters of a label beyond which it is read as a text"""
 PARTS = 300
 """values that are looked at in the details of one alert, however deep they stand"""
 
@@ -38,13 +40,16 @@ class Content(msgspec.Struct):
 
 def content_of(key: str, body: AlertBody) -> Content | None:
     """Labels, details and links of the alert that ``key`` names; None where it has none."""
-    labels = [(shortened(name), value_of(name, value)) for name, value in body.labels.items()]
+    told = {name for name, value in body.labels.items() if is_told(body, name, value)}
+    labels = [
+        (shortened(name), value_of(name, value)) for name, value in body.labels.items() if name not in told
+    ]
     masking = Masking()
     details: list[tuple[str, str]] = []
     unseen = 0
     for number, (name, value) in enumerate(body.details.items()):
         for path, part in _rows(name, value):
-            if part in ("", None) or _is_label(body, path, part):
+            if part in ("", None) or (path not in told and _is_label(body, path, part)):
                 continue
             details.append((shortened(path), written(masking.of(part, is_secret(path)))))
         if not masking.room:
@@ -56,6 +61,11 @@ def content_of(key: str, body: AlertBody) -> Content | None:
     more = max(0, len(labels) - ROWS) + max(0, len(details) - ROWS) + unseen
     seed = hashlib.sha256(key.encode()).hexdigest()[:12]
     return Content(f"content-{seed}", labels[:ROWS], details[:ROWS], links, more)
+
+
+def is_told(body: AlertBody, name: str, value: str) -> bool:
+    """Whether a label is a text to be read, such as a description: it stands among the details, of which it is one as well."""
+    return (len(value) > LABEL or "\n" in value) and isinstance(body.details.get(name), str)
 
 
 def _is_label(body: AlertBody, name: str, value: Any) -> bool:
