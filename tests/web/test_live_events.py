@@ -74,9 +74,7 @@ def test_what_a_program_has_to_know_to_listen_is_described_as_it_is(site):
     said = next(line for line in listener.lines if '"declared"' in line)
     event = json.loads(said.partition(": ")[2])
     assert "event: fact" in listener.lines
-    described = site.api("GET", "/api/openapi.json").json()["paths"]["/api/v1/events"]["get"][
-        "description"
-    ]
+    described = site.api("GET", "/api/openapi.json").json()["paths"]["/api/v1/events"]["get"]["description"]
     by_hand = (Path(__file__).parents[2] / "docs" / "using.md").read_text()
     for text in (described, by_hand):
         assert 'addEventListener("fact", …)' in text and "`onmessage` hears nothing" in text
