@@ -8,7 +8,7 @@ import pytest
 from people_at_the_door import Visitor, asks, forms_on
 
 from running_site import TLS
-from tocsin.alerts.shape import AlertBody
+from tocsin.alerts.shape import AlertBody, Link
 from tocsin.incidents.chasing import is_interval
 from tocsin.incidents.duties import owed
 from tocsin.kernel.clock import HOUR, MINUTE, to_datetime, to_iso
@@ -514,3 +514,10 @@ def test_what_is_left_out_of_a_sender_s_flood_of_details_is_said():
     assert len(content.details) == 100
     assert content.more == 4900
     assert "…" in content_of("probe/cards", AlertBody(details={"deep": [["x"]] * 5000})).details[0][1]
+
+
+def test_a_link_with_a_password_is_shown_without_it_and_leads_nowhere():
+    links = [Link("https://ode:hunter22@wiki.example/pay", "How to pay"), Link("https://wiki.example/", "")]
+    content = content_of("probe/cards", AlertBody(links=links))
+    assert content.details == [("How to pay", "https://ode:•••@wiki.example/pay")]
+    assert content.links == [("https://wiki.example/", "Link")]

@@ -55,7 +55,13 @@ def content_of(key: str, body: AlertBody) -> Content | None:
         if not masking.room:
             unseen = len(body.details) - number - 1
             break
-    links = [(one.href, mask(one.text) or "Link") for one in body.links if mask(one.href) == one.href]
+    links = []
+    for link in body.links:
+        text, address = mask(link.text), mask(link.href)
+        if address == link.href:
+            links.append((link.href, text or "Link"))
+        else:  # it leads nowhere without its secret
+            details.append((text or "Link", address))
     if not (labels or details or links):
         return None
     more = max(0, len(labels) - ROWS) + max(0, len(details) - ROWS) + unseen
