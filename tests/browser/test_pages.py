@@ -218,3 +218,61 @@ def shoot(page, name, whole=True):
     if folder := os.environ.get("TOCSIN_PICTURES"):
         page.wait_for_timeout(300)  # what moves has come to rest
         page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=whole, caret="initial")
+
+
+def test_a_phone_shows_a_long_title_and_the_tab_that_one_is_on(site, chromium):
+    site.make_owner()
+    long = "payments down in every country since the release of this morning, cards and invoices, " * 3
+    site.api(
+        "POST", "/api/v1/incidents", json={"title": long[:240], "severity": "P1", "services": ["payments"]}
+    )
+    site.api("POST", "/api/v1/incidents/INC-1/commands/acknowledge", json={})
+    site.api("POST", "/api/v1/incidents/INC-1/commands/move", json={"to": "resolve", "reason": "over", "break_glass": "test", "override": "test"})  # fmt: skip
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    sign_in(page, site)
+    page.goto(site.url + "/incidents/INC-1/post-mortem")
+    page.wait_for_event("response", lambda answer: answer.url.endswith("/post-mortem"))  # the stream is open
+    line = "parseFloat(getComputedStyle(document.querySelector('.head h1')).lineHeight)"
+    assert round(page.evaluate(f"document.querySelector('.head h1').clientHeight / {line}")) == 3
+    visible = """(() => { const row = document.querySelector('.tabs').getBoundingClientRect(),
+        tab = document.querySelector('.tabs [aria-current]').getBoundingClientRect();
+        return tab.left >= row.left - 1 && tab.right <= row.right + 1; })()"""
+    assert page.evaluate(
+        "document.querySelector('.tabs').scrollWidth > document.querySelector('.tabs').clientWidth"
+    )
+    assert page.evaluate(visible)
+    site.api("POST", "/api/v1/incidents/INC-1/commands/rename", json={"title": f"again: {long[:200]}"})
+    page.wait_for_selector(".head h1:has-text('again')")
+    assert page.evaluate(visible), "after news as well"
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()
+
+
+def test_a_slash_searches_incidents_from_every_page(site, chromium):
+    site.alert("payments down", "pay-1")
+    page = chromium.new_page()
+    sign_in(page, site)
+    for path in ("/incidents/INC-1", "/oncall", "/incidents"):
+        page.goto(site.url + path)
+        page.keyboard.press("/")
+        page.wait_for_url("**/incidents*")
+        page.wait_for_selector("#search:focus")
+        page.keyboard.type("pay/me")
+        assert page.input_value("#search") == "pay/me", "a slash that is written is a slash"
+    page.close()
+
+
+def test_a_phone_says_what_each_cell_of_a_table_is(site, chromium):
+    site.make_owner()
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    sign_in(page, site)
+    for path in ("/escalation", "/services"):
+        page.goto(site.url + path)
+        bare = page.eval_on_selector_all(
+            "table.rows:not(:has(.sev)):not(:has(.good)) tbody td:nth-child(n+2)",
+            "cells => cells.filter(one => one.textContent.trim() && !one.dataset.label).map(one => one.textContent)",
+        )
+        assert bare == [], path
+    context.close()

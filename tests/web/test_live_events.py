@@ -5,6 +5,7 @@ import http.client
 import json
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
@@ -64,6 +65,21 @@ def test_whoever_loses_sight_of_an_incident_hears_that_their_page_is_old_and_not
     (hidden,) = [line for line in listener.lines if '"hidden"' in line]
     assert json.loads(hidden.partition(": ")[2])["incident"] == ""
     assert not listener.heard("type_set") and not listener.heard("INC-1")
+
+
+def test_what_a_program_has_to_know_to_listen_is_described_as_it_is(site):
+    listener = Listener(site)
+    site.alert("payments down", "k1")
+    site.wait_for(lambda: listener.heard("declared"))
+    said = next(line for line in listener.lines if '"declared"' in line)
+    event = json.loads(said.partition(": ")[2])
+    assert "event: fact" in listener.lines
+    described = site.api("GET", "/api/openapi.json").json()["paths"]["/api/v1/events"]["get"]["description"]
+    by_hand = (Path(__file__).parents[2] / "docs" / "using.md").read_text()
+    for text in (described, by_hand):
+        assert 'addEventListener("fact", …)' in text and "`onmessage` hears nothing" in text
+        assert all(f"`{name}`" in text for name in event), sorted(event)
+        assert all(f"`{name}`" in text for name in ("hidden", "id"))
 
 
 def test_the_stream_outlives_a_store_that_does_not_answer(site, monkeypatch):

@@ -1,14 +1,20 @@
 """An incident on its pages: one next step, who decides, what is missing, what was said to whom; nothing written is lost."""
 
+import html
 import re
 
+import httpx2
 import pytest
 from people_at_the_door import Visitor, asks, forms_on
 
+from running_site import TLS
+from tocsin.alerts.shape import AlertBody, Link
 from tocsin.incidents.chasing import is_interval
 from tocsin.incidents.duties import owed
-from tocsin.kernel.clock import HOUR
+from tocsin.kernel.clock import HOUR, MINUTE, to_datetime, to_iso
+from tocsin.web.alert_content import content_of
 from tocsin.web.base import countdown, linked_text
+from tocsin.web.incident_drafts import begun
 from tocsin.web.refill import Refused, opened
 
 
@@ -261,6 +267,58 @@ def test_drafts_are_filled_from_the_record_and_say_nothing_that_is_for_inside(si
     assert "Approve" in page, "whoever commands approves for a lead that nobody is yet"
 
 
+def draft_of(visitor, channel):
+    """The draft for a channel as the page offers it."""
+    page = visitor.get(f"/incidents/INC-1/communication?draft={channel}").text
+    text = page.partition('id="draft"')[2].partition("<textarea")[2].partition("</textarea>")[0]
+    return html.unescape(text.partition(">")[2])
+
+
+def promised(draft, now):
+    """The moment of the next update that a draft names, as minutes after midnight, and now likewise."""
+    hour, minute = re.search(r"Next update: (?:\w+ \d+ \w+ )?(\d\d):(\d\d) UTC", draft).groups()
+    there = to_datetime(now)
+    return int(hour) * 60 + int(minute), there.hour * 60 + there.minute
+
+
+def test_a_draft_never_promises_an_update_in_the_past(site):
+    site.alert("payments down", "pay-1")
+    me, clock = Visitor(site, "chiara"), site.tocsin.engine.clock
+    me.post("/incidents/INC-1", verb="acknowledge")
+    me.post("/incidents/INC-1", verb="severity", severity="P1")
+    me.post("/incidents/INC-1", verb="update", text="rolling back", audience="customers")
+    for silent in (0, 40, 200):  # minutes without a word; a P1 has one every fifteen
+        clock.skip(silent * MINUTE)
+        later, now = promised(draft_of(me, "customer_mail"), clock.now())
+        assert 1 <= (later - now) % (24 * 60) <= 15, f"after {silent} minutes"
+
+
+def test_what_somebody_expected_and_what_did_not_come_is_promised_to_nobody(site):
+    site.alert("payments down", "pay-1")
+    me, clock = Visitor(site, "chiara"), site.tocsin.engine.clock
+    soon = to_iso(clock.now() + 20 * HOUR)[:16]  # on the clocks of any zone it is to come
+    me.post("/incidents/INC-1", verb="update", text="rolling back", audience="customers", eta=soon)
+    assert re.search(r"Expected to be solved: .*\d\d:\d\d UTC", draft_of(me, "customer_mail"))
+    clock.skip(40 * HOUR)
+    assert "Expected to be solved: we cannot give a time yet" in draft_of(me, "customer_mail")
+
+
+def test_drafts_are_whole_sentences_and_their_times_carry_a_zone(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    me.post("/incidents/INC-1", verb="severity", severity="P1")
+    for channel in ("customer_mail", "media", "stakeholders"):
+        draft = draft_of(me, channel)
+        times = re.findall(r"\d\d:\d\d.{0,5}", draft)
+        assert times and all(re.match(r"\d\d:\d\d [A-Z]{3}", one) for one in times), (channel, times)
+    draft = draft_of(me, "customer_mail")
+    assert "\nOur incident commander leads the response. Next update: " in draft
+    assert "For the newest state: our support team" in draft
+    assert begun("https://status.example", "") == "https://status.example", "an address stays as it is"
+    assert begun("we roll back", "It is known. ") == "We roll back"
+    assert begun("being assessed", "Impact: ") == "being assessed"
+
+
 def test_the_timeline_leaves_out_what_the_machine_says_to_itself_until_it_is_asked_for(site):
     site.alert("payments down", "pay-1")
     site.page_for("chiara")
@@ -348,3 +406,118 @@ def test_an_owner_takes_a_pasted_password_out_of_the_record(site):
     text = owner.get(path).text
     assert "hunter2" not in text
     assert "were redacted: a password" in text
+
+
+def broke(text):
+    """What stands under *What broke*."""
+    return text.partition('<h2 id="broke">')[2].partition("</section>")[0]
+
+
+def test_what_somebody_wrote_who_declared_it_stands_on_its_page_and_in_what_it_sends(site):
+    words = (
+        "Cards fail since the release.\n<b>Only</b> in Italy; password=hunter22 was in the log. " + "x" * 400
+    )
+    declared = site.api(
+        "POST",
+        "/api/v1/incidents",
+        json={
+            "title": "payments fail", "severity": "P1", "services": ["payments"], "summary": words,
+            "detected_how": "ticket", "detected_by": "Ms Ode <88>",
+        },
+    )  # fmt: skip
+    assert declared.status_code == 201
+    panel = broke(Visitor(site, "chiara").get("/incidents/INC-1").text)
+    assert 'class="said">Cards fail since the release.\n&lt;b&gt;Only&lt;/b&gt; in Italy' in panel
+    assert "Noticed through: ticket, Ms Ode &lt;88&gt;" in panel
+    paged = site.page_for("chiara")
+    assert "Cards fail since the release. <b>Only</b> in Italy" in paged.text
+    assert "hunter22" not in paged.text and "x" * 300 not in paged.text
+    assert (
+        "Cards fail since the release."
+        in Visitor(site, "chiara").get(paged.ack_url.partition(site.url)[2]).text
+    )
+
+
+def test_what_was_written_of_a_restricted_incident_leaves_only_to_those_who_may_see_it(site):
+    words = "The key of acme was leaked"
+    site.api("POST", "/api/v1/incidents", json={"title": "a leak", "severity": "P1", "kind": "security", "summary": words})  # fmt: skip
+    engine = site.tocsin.engine
+    members = engine.store.read(lambda r: engine.reading(r).load(r.streams("incident")[0].stream.id)).members
+    stranger = next(
+        one.id for one in engine.directory().people.values() if one.id not in members and one.role != "owner"
+    )
+    assert Visitor(site, stranger).get("/incidents/INC-1").status_code == 404
+    person = site.wait_for(lambda: next((m for m in site.tocsin.phone.messages if m.ack_url), None))
+    assert "acme" not in person.text + person.html
+    assert words in broke(Visitor(site, site.login).get("/incidents/INC-1").text)
+
+
+def test_who_noticed_is_said_of_people_and_not_of_monitors(site):
+    site.alert("payments down", "pay-1")
+    me = Visitor(site, "chiara")
+    assert "Noticed through" not in me.get("/incidents/INC-1").text
+    me.post("/declare", verb="declare", title="slow", severity="P3", detected_how="responder")
+    assert "Noticed through: responder, Chiara Conti" in me.get("/incidents/INC-2").text
+
+
+def event(site, key, **payload):
+    """A PagerDuty event as a sender sends it; ``links`` beside its payload."""
+    links = payload.pop("links", [])
+    basis = {"summary": f"{key} fails", "source": "probe", "severity": "critical", "component": "payments"}
+    sent = {"routing_key": site.key, "event_action": "trigger", "dedup_key": key, "payload": basis | payload, "links": links}  # fmt: skip
+    assert httpx2.post(site.url + "/v2/enqueue", json=sent, timeout=10, verify=TLS).status_code == 202
+
+
+def test_what_an_alert_says_stands_folded_beneath_it_without_its_secrets(site):
+    details = {
+        "description": "Cards fail <b>everywhere</b>\nsince 03:12",
+        "api_token": "ode-to-joy-with blanks",
+        "checks": [{"name": "auth", "ok": False, "db_password": "hunter22"}],
+        "query": "https://grafana.fernhill.example/d/1?x=1&y=2",
+        "none": None,
+    }
+    event(site, "pay-1", custom_details=details, links=[{"href": "https://wiki.fernhill.example/pay", "text": "How to pay"}])  # fmt: skip
+    text = broke(Visitor(site, "chiara").get("/incidents/INC-1").text)
+    assert 'class="content"><summary>' in text, "folded"
+    content = text.partition('class="content"')[2].partition("</details>")[0]
+    assert "Cards fail &lt;b&gt;everywhere&lt;/b&gt;\nsince 03:12" in content
+    assert "<dt>description</dt>" in content and "<code>severity=critical</code>" in content
+    assert content.count("everywhere") == 1, "a detail that is a label as well stands once"
+    assert "api_token=•••" in content and "ode-to-joy" not in content and "blanks" not in content
+    assert "&#34;name&#34;: &#34;auth&#34;" in content and "hunter22" not in content
+    assert '<a href="https://wiki.fernhill.example/pay" rel="noreferrer" class="button small">How to pay</a>' in content  # fmt: skip
+    assert "none" not in content
+
+
+def test_annotations_are_read_one_by_one():
+    said = {"summary": "cards fail", "description": "9 of 10 are refused", "password": "hunter22"}
+    content = content_of("probe/cards", AlertBody({"alertname": "CardsFail"}, details={"annotations": said}))
+    assert content.labels == [("alertname", "CardsFail")]
+    assert ("annotations.description", "9 of 10 are refused") in content.details
+    assert ("annotations.password", "•••") in content.details
+
+
+def test_of_an_incident_of_many_alerts_the_first_twenty_show_what_they_say_in_little_time(site):
+    huge = {f"part-{n}": {"deep": [{"text": "x" * 100, "n": n}]} for n in range(300)}
+    for number in range(23):
+        event(site, f"pay-{number}", custom_details=huge | {"description": f"says {number} ,"})
+    me = Visitor(site, "chiara")
+    text = site.wait_for(lambda: "and 15 more" in (page := broke(me.get("/incidents/INC-1").text)) and page)
+    assert text.count('class="content"') == 20
+    assert "The other 3 stand in" in text
+    assert len(re.findall(r"says \d+ ,", text)) == 20
+    assert len(text) < 1_500_000
+
+
+def test_what_is_left_out_of_a_sender_s_flood_of_details_is_said():
+    content = content_of("probe/cards", AlertBody(details={f"n{n}": n for n in range(5000)}))
+    assert len(content.details) == 100
+    assert content.more == 4900
+    assert "…" in content_of("probe/cards", AlertBody(details={"deep": [["x"]] * 5000})).details[0][1]
+
+
+def test_a_link_with_a_password_is_shown_without_it_and_leads_nowhere():
+    links = [Link("https://ode:hunter22@wiki.example/pay", "How to pay"), Link("https://wiki.example/", "")]
+    content = content_of("probe/cards", AlertBody(links=links))
+    assert content.details == [("How to pay", "https://ode:•••@wiki.example/pay")]
+    assert content.links == [("https://wiki.example/", "Link")]

@@ -10,6 +10,8 @@ from tocsin.drill.rooms import DrillRooms
 from tocsin.kernel.clock import DAY, HOUR, to_iso
 from tocsin.kernel.errors import Busy
 from tocsin.providers.console import ConsoleChannel
+from tocsin.providers.ntfy import NtfyChannel
+from tocsin.providers.webhook import WebhookChannel
 
 
 def test_now_begins_with_what_pages_me_and_acknowledges_there(site):
@@ -232,3 +234,30 @@ def test_a_page_that_refuses_for_now_says_when_to_come_again(site, monkeypatch):
     refused = Visitor(site, "anna").post("/drills/demo")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "7")
     assert "a drill is played already" in refused.text
+
+
+def test_a_web_hook_is_no_channel_that_wakes_people(tmp_path):
+    with running(tmp_path, demo=False) as site:
+        me, channels = Visitor(site, "owner"), site.tocsin.engine.channels
+
+        def connected():
+            return '<li class="yes"><span>Connect a channel that wakes people' in me.get("/").text
+
+        channels["webhook"] = WebhookChannel(None, site.tocsin.engine.clock, "whsec_" + "MDEy" * 8)
+        assert not connected()
+        channels["ntfy"] = NtfyChannel(None)
+        assert connected()
+
+
+def test_of_an_alert_without_a_service_now_says_who_answers_as_it_is(site):
+    site.alert("something down", "x-1", component="nobody-knows-it")
+    me = Visitor(site, "chiara")
+    text = me.get("/").text
+    team = site.tocsin.engine.directory().default_team()
+    assert f"{team.name} answers for what nobody owns" in text.partition("Unrouted alerts")[2]
+    engine = site.tocsin.engine
+    for row in engine.store.read(lambda r: r.records("team")):
+        engine.store.write(lambda tx, row=row: tx.delete_record("team", row.id))
+    assert engine.directory().default_team() is None
+    text = me.get("/").text.partition("Unrouted alerts")[2]
+    assert "No team answers for what nobody owns, so nobody was paged" in text

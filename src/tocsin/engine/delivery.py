@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tocsin.alerts.shape import clip, one_line
 from tocsin.catalogue.services import Service
 from tocsin.engine.waiting import Order, Seen, Unanswered, Waiting
 from tocsin.engine.work import read_incident
@@ -25,6 +26,7 @@ from tocsin.kernel.clock import DAY, Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.facts import Stream
 from tocsin.kernel.ports import Message, OutboxRow, Reader, RecordRow, StreamRow, Transaction
+from tocsin.kernel.redact import mask
 from tocsin.notify import texts
 
 LINK_LIFE = 400 * DAY
@@ -439,6 +441,7 @@ def context_of(incident: Incident, directory: Directory, public_url: str, now: I
         change=incident.change, sender_url=alert.sender_url if alert else "", runbook_url=runbook,
         dashboard_url=next(iter(dashboards), ""), alerts=firing, dashboards=dashboards, drill=incident.drill,
         fires=alert.summary[:300] if alert is not None and over else "",
+        summary=clip(mask(one_line(incident.summary[: 4 * texts.SUMMARY_LENGTH])), texts.SUMMARY_LENGTH),
     )  # fmt: skip
 
 

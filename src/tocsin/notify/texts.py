@@ -13,6 +13,8 @@ import msgspec
 from tocsin.kernel.clock import Instant, to_datetime
 
 SMS_LENGTH = 160
+SUMMARY_LENGTH = 300
+"""characters of what somebody wrote who declared or reported it"""
 FULL = 10
 """incidents that a page tells in full; of the others, the milder ones, it gives a line each"""
 NAMED = 3
@@ -44,6 +46,8 @@ class PageContext(msgspec.Struct):
     drill: bool = False
     fires: str = ""
     """what fires now, where the alert that gave the title is over"""
+    summary: str = ""
+    """what somebody wrote who declared or reported it, at most :data:`SUMMARY_LENGTH` characters"""
 
     @property
     def order(self) -> tuple[str, Instant, int, str]:
@@ -184,6 +188,7 @@ def _block(context: PageContext, zone: str) -> str:
         context.head,
         f"Since {when(context.since, zone)}"
         + (f" on {', '.join(context.services)}" if context.services else ""),
+        context.summary,
         f"Why {context.severity}: {context.reason}" if context.reason else "",
         f"Nearest change: {context.change}" if context.change else "",
         f"Runbook: {context.runbook_url}" if context.runbook_url else "",

@@ -63,7 +63,7 @@ class IncidentPages:
             "now.html", 409 if error else 200, error=error, needs=now_view.needs(visit), rows=now_view.open_incidents(visit), on_call=on_call,
             quiet=engine.store.read(lambda r: hidden(r, restricted=everything, limit=30)), over=now_view.firing_but_over(visit),
             unrouted=overview.unrouted_alerts(engine, visit.principal, 20), sleeping=overview.will_not_wake(engine),
-            nobody=now_view.nobody_to_page(visit), setup=now_view.setup(visit), can_acknowledge=now_view.may_acknowledge,
+            default_team=directory.default_team(), nobody=now_view.nobody_to_page(visit), setup=now_view.setup(visit), can_acknowledge=now_view.may_acknowledge,
         )  # fmt: skip
 
     def incidents(self, visit: Visit) -> Response:

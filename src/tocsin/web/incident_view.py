@@ -108,6 +108,15 @@ class Told(msgspec.Struct):
     reason: str
 
 
+def noticed(incident: Incident, names: Mapping[str, str]) -> str:
+    """How it was noticed and by whom, where people did: what monitors send stands with their alerts."""
+    if incident.detected_how in ("", "monitor", "heartbeat"):
+        return ""
+    who = incident.detected_by
+    named = "" if who.startswith("report:") else names.get(who, who)  # the key of a report link is nobody
+    return f"{plain(incident.detected_how)}{f', {named}' if named else ''}"
+
+
 def posts_of(policy: Policy) -> dict[str, str]:
     """role or position → its name in the policy at hand."""
     return dict(policy.positions) | {key: in_sentence(role.name) for key, role in policy.roles.items()}

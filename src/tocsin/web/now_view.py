@@ -159,7 +159,7 @@ def setup(visit: Visit) -> list[Setup]:
             "the sign-in link works once", "/account",
         ),
         Setup(
-            bool(set(engine.channels) - {"console"}), "Connect a channel that wakes people",
+            any(one.wakes for kind, one in engine.channels.items() if kind != "console"), "Connect a channel that wakes people",
             "ntfy, SMS and calls, or PagerDuty: settings of the server, see docs/integrations",
         ),
         Setup(is_wakeable(person), "Prove that a page reaches you", "add a contact, send a test, write its code", f"/people/{me}"),

@@ -296,11 +296,22 @@ def _plain_body(operation: dict[str, Any], schema: dict[str, Any]) -> None:
     }
 
 
+EVENTS = (
+    'Every event is named `fact`: in a browser `new EventSource("/api/v1/events").addEventListener("fact", …)`; `onmessage` hears nothing. '
+    "Its `id` is the position to resume after. Its `data` is a JSON object of three texts: `incident`, the number (empty where an incident "
+    "was just hidden from you); `type`, what happened, such as `declared`, `acknowledged` or `update_posted` (`hidden` in that case); and "
+    "`at`, when it was recorded, RFC 3339 in UTC. What happened in detail is in the incident's timeline. Lines that begin with a colon "
+    "only show that the stream lives, every 15 seconds at the latest."
+)
+"""what a program has to know to listen"""
+
+
 def _others(paths: dict[str, dict[str, Any]]) -> None:
     """What answers with something else than JSON."""
     events = _operation(
         "live", "Live changes as server-sent events, resumable by Last-Event-ID", "view", {"type": "string"}
     )
+    events["description"] += f" {EVENTS}"
     events["responses"]["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     _add(paths, "/api/v1/events", "GET", events)
     away = {

@@ -31,16 +31,18 @@ from tocsin.kernel.ports import AlertRow
 from tocsin.learn.score import Kept
 from tocsin.policy.model import Policy
 from tocsin.policy.plans import PHASES
+from tocsin.web import alert_content
 from tocsin.web.action_pages import items_of
 from tocsin.web.base import Visit, Web, execute, names_of
 from tocsin.web.forms import fields_of
 from tocsin.web.govern_pages import METRIC_NAMES
-from tocsin.web.incident_drafts import draft_for
+from tocsin.web.incident_drafts import draft_for, next_word
 from tocsin.web.incident_view import (
     Owed,
     is_paged,
     last_word,
     next_steps,
+    noticed,
     owed_rows,
     owners_of,
     parties_of,
@@ -172,6 +174,7 @@ class ResponsePages:
             for row in overview.incidents(visit.engine, visit.principal, open=True)
             if row.stream.id != incident.id
         ]
+        alerts = view.alerts()
         return {
             "steps": protocol_steps(view.rows, incident, view.facts, view.name),
             "todo": next_steps(incident, view.rows, view.may, visit.principal.person, missing), "missing": missing, "checks": CHECKS,
@@ -182,7 +185,7 @@ class ResponsePages:
             "timeline": wanted[:shown], "rest": max(0, len(wanted) - shown), "shown": shown, "everything": everything, "hidden": len(told) - len(wanted),
             "next_pages": overview.next_pages(visit.engine, incident) if incident.open else [],
             "changes": overview.changes_near(visit.engine, incident),
-            "alerts": view.alerts(), "services": view.services(), "merge_into": targets,
+            "alerts": alerts, "contents": view.contents(alerts), "services": view.services(), "merge_into": targets, "noticed": noticed(incident, view.names),
             "closing": [row for row in view.rows if row.running],
             "severities": ALL_SEVERITIES, "milestones": MILESTONES, "impacts": IMPACT, "audiences": AUDIENCES,
             "pageable": [(one, post_label(one, view.posts)) for one in PAGEABLE], "types": view.policy.types,
@@ -192,7 +195,7 @@ class ResponsePages:
     def _communication(self, view: View) -> dict[str, Any]:
         visit, incident, policy = view.visit, view.incident, view.policy
         update = next((row for row in view.rows if row.running and row.clock.duty.rule == "update"), None)
-        due = update.clock.duty.due if update else 0
+        due = next_word(incident, policy, update.clock.duty.due if update else 0, visit.now)
         word = last_word(view.facts, view.name)
         wanted = visit.query("draft")
         approval = policy.outside.approval
@@ -304,13 +307,30 @@ class View:
         }  # fmt: skip
 
     def alerts(self) -> list[tuple[Any, AlertRow | None, AlertBody]]:
-        """(the alert as the incident remembers it, its row, what the row keeps), those that fire first."""
+        """(the alert as the incident remembers it, its row, what the row keeps), those that fire first.
+
+        What the row keeps is read of as many as a page shows in full.
+        """
         rows = overview.alerts_of(self.visit.engine, self.incident)
-        found = []
-        for one in self.incident.alerts.values():
-            row = rows.get((one.ref.integration, one.ref.key))
-            found.append((one, row, decode(row.body, AlertBody) if row else AlertBody()))
-        return sorted(found, key=lambda each: (bool(each[0].cleared_at), -each[0].ref.received_at))
+        known = [(one, one.ref) for one in self.incident.alerts.values()]
+        known.sort(key=lambda each: (bool(each[0].cleared_at), -each[1].received_at))
+        found: list[tuple[Any, AlertRow | None, AlertBody]] = []
+        for one, ref in known:
+            row = rows.get((ref.integration, ref.key))
+            kept = row is not None and len(found) < alert_content.ALERTS
+            found.append((one, row, decode(row.body, AlertBody) if row and kept else AlertBody()))
+        return found
+
+    def contents(
+        self, alerts: list[tuple[Any, AlertRow | None, AlertBody]]
+    ) -> list[alert_content.Content | None]:
+        """What the first of the alerts say; nothing of one that is hidden from those who see the incident."""
+        return [
+            alert_content.content_of(f"{row.integration}/{row.dedup_key}", body)
+            if row and (self.incident.restricted or not row.restricted)
+            else None
+            for _, row, body in alerts[: alert_content.ALERTS]
+        ]
 
     def services(self) -> list[Service]:
         """The services affected, as the catalogue knows them."""

@@ -34,6 +34,16 @@
   setInterval(tick, 1000);
   tick();
 
+  // On a narrow screen the tabs of an incident scroll: the current one is never out of sight, and the page itself stays where it is.
+  function showTab() {
+    var tab = document.querySelector(".tabs a[aria-current]"), row = tab && tab.parentNode;
+    if (!tab) return;
+    var from = row.getBoundingClientRect(), at = tab.getBoundingClientRect();
+    if (at.right > from.right) row.scrollLeft += at.right - from.right;
+    else if (at.left < from.left) row.scrollLeft += at.left - from.left;
+  }
+  showTab();
+
   // What is being written stays: sections that are open, fields that were changed, where the cursor stands.
   var FIELDS = "input:not([type=hidden]):not([type=submit]), textarea, select";
   function keyOf(form) {
@@ -158,6 +168,7 @@
         if (part) put(kept[id], part);
         delete kept[id];
       });
+      showTab();
       var left = sending && document.activeElement === document.body && document.getElementById(home);
       if (left) { left.tabIndex = -1; left.focus({ preventScroll: true }); }
       var wrong = sending && document.querySelector("form [role=alert]");
@@ -223,7 +234,7 @@
     });
   }
 
-  // Keys: j and k walk the rows of a page, slash goes to its search, g then n, i or o goes somewhere; Ctrl and Enter send.
+  // Keys: j and k walk the rows of a page, slash goes to its search or to that of the incidents, g then n, i or o goes somewhere; Ctrl and Enter send.
   var going = 0;
   document.addEventListener("keydown", function (event) {
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.tagName === "TEXTAREA" && event.target.form) {
@@ -238,6 +249,7 @@
     if (event.key === "/") {
       var search = document.querySelector("[role=search] input");
       if (search) { event.preventDefault(); search.focus(); }
+      else if (document.querySelector(".keys")) { event.preventDefault(); location.assign("/incidents#search"); }
     }
     if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach(function (one) { one.open = false; one.firstElementChild.focus(); });
     if (event.key !== "j" && event.key !== "k") return;
@@ -246,6 +258,9 @@
     var next = rows[event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)];
     if (next) next.focus();
   });
+
+  // Whoever came with a slash goes on writing.
+  if (location.hash === "#search" && document.getElementById("search")) document.getElementById("search").focus();
 
   // A link to a field inside a closed section opens it and goes there.
   document.addEventListener("click", function (event) {
