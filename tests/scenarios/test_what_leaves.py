@@ -1,7 +1,9 @@
 """What leaves, to whom, together with what, and what is said of what does not: through the real engine, in virtual time."""
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -949,3 +951,21 @@ class Refusing:
 
     def deliver(self, message):
         raise DeliveryFailed("400: bad \x00 body", permanent=True)
+
+
+def test_a_unit_of_work_goes_with_its_last_reference_and_waits_for_no_collector(world):
+    """Thousands of them come each second: in cycles they would lie about, and passes over them hold up everybody."""
+    left = []
+
+    def work(tx):
+        unit = world.engine.work(tx, SYSTEM)
+        unit.new_ids(3)
+        left.append(weakref.ref(unit))
+
+    gc.disable()
+    try:
+        world.store.write(work)
+        world.store.write(lambda tx: None)
+        assert left[0]() is None
+    finally:
+        gc.enable()

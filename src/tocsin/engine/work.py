@@ -118,7 +118,7 @@ class Work:
         self._pending: dict[str, Pending] = {}
         self._outbox: list[OutboxRow] = []
         self._openings: dict[bytes, Opening] = {}
-        self._ids = self._draw()
+        self._ids = _fresh_ids(randomness, now)
         """ids that nobody has yet"""
         self._made: list[str] = []
         """the ids that were made, while what an incident opens with is worked out"""
@@ -153,12 +153,6 @@ class Work:
     def new_ids(self, count: int) -> list[str]:
         """As many, those that :meth:`new_id` would have made."""
         return list(islice(self._ids, count))
-
-    def _draw(self) -> Iterator[str]:
-        count = IDS
-        while True:
-            yield from ulids(self.randomness, self.now, count)
-            count = min(MOST_IDS, 4 * count)
 
     def create(self, declared: f.Declared) -> Incident:
         """A new incident that begins with ``declared``."""
@@ -412,6 +406,16 @@ class Work:
             opening.due = (self.rearm(state),)
         else:
             self.tx.set_timer(kind.name, state.id, opening.due[0])
+
+
+def _fresh_ids(randomness: Randomness, now: Instant) -> Iterator[str]:
+    """Ids without end. It knows nothing of whom they are for: a unit of work that it pointed back to would be a cycle, and lie
+    about until the collector comes.
+    """
+    count = IDS
+    while True:
+        yield from ulids(randomness, now, count)
+        count = min(MOST_IDS, 4 * count)
 
 
 ALL = ("*",)
