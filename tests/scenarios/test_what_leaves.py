@@ -14,9 +14,11 @@ from test_what_happens_to_people import World
 from tocsin.alerts.shape import Alert
 from tocsin.catalogue.people import Contact, NotificationRule
 from tocsin.engine import commands as c
-from tocsin.engine import delivery, overview, replies
+from tocsin.engine import delivery, overview, replies, sending
 from tocsin.engine.sending import (
+    APART,
     CALM,
+    FEW_APART,
     LONGEST_REST,
     PAUSE,
     RECORDED_WITHIN,
@@ -431,7 +433,7 @@ class Beside:
     """Deliveries that run beside whoever hands them out; here when they are told to."""
 
     def __init__(self):
-        self.jobs, self.free, self.passes = [], True, None
+        self.jobs, self.free, self.passes, self.moments = [], True, None, 0
         self.by = []
         """the channel of each"""
 
@@ -442,7 +444,12 @@ class Beside:
         return self.free
 
     def pause(self, micros):
-        """``passes``: what happens while a delivery waits; where nothing does, none waits."""
+        """``passes``: what happens while a delivery waits; where nothing does, none waits. The moment between messages of a load is
+        over at once.
+        """
+        if micros == APART:
+            self.moments += 1
+            return True
         return self.passes is not None and self.passes(micros)
 
     def hand_out(self, channel, job):
@@ -466,6 +473,35 @@ def test_a_page_leaves_with_the_commit_of_its_alert_and_does_not_wait_for_the_ne
     sent = len(world.phone.messages)
     world.step()
     assert len(world.phone.messages) == sent, "and once only"
+
+
+def test_the_first_page_of_a_load_has_the_machine_to_itself_for_a_moment(world):
+    """Two requests at once in one interpreter both arrive as late as the second. Not where many leave: they would only be late."""
+    world.engine.deliveries = beside = Beside()
+    waited, deliver = [], world.phone.deliver
+
+    def delivering(message):
+        waited.append(beside.moments)
+        return deliver(message)
+
+    world.phone.deliver = delivering
+    world.alert()
+    jobs = list(beside.of(world))
+    assert 1 < len(jobs) <= FEW_APART
+    for job in jobs:
+        job()
+    assert waited == list(range(len(jobs))), "all but the first, each before it leaves"
+
+
+def test_the_many_messages_of_a_load_leave_side_by_side(world, monkeypatch):
+    monkeypatch.setattr(sending, "FEW_APART", 1)
+    world.engine.deliveries = beside = Beside()
+    world.alert()
+    jobs = list(beside.of(world))
+    assert len(jobs) > 1
+    for job in jobs:
+        job()
+    assert world.pages("chiara") and not beside.moments
 
 
 def test_while_others_are_on_their_way_what_falls_due_is_gathered_for_the_next_step(world):
@@ -921,14 +957,14 @@ def test_an_end_under_a_lease_that_another_has_taken_is_not_told(world):
     world.engine.deliveries = beside = Beside()
     beside.free = False
     world.alert()
-    sending = world.engine._sending
-    first = world.store.write(lambda tx: sending.load(tx, 200))
+    way_out = world.engine._sending
+    first = world.store.write(lambda tx: way_out.load(tx, 200))
     world.clock.advance(2 * MINUTE)
-    second = world.store.write(lambda tx: sending.load(tx, 200))
+    second = world.store.write(lambda tx: way_out.load(tx, 200))
     row = first.composed.parcels[0].row
     again = next(one for parcel in second.composed.parcels for one in parcel.rows if one.id == row.id)
     told = [Told(again, second.lease, "accepted"), Told(row, first.lease, "failed", "timed out")]
-    sending._settle(told)
+    way_out._settle(told)
     assert world.store.read(lambda r: r.outbox_row(row.id)).state == "done"
     texts = [one.text for one in world.lines()]
     assert any("took the message" in text for text in texts)
