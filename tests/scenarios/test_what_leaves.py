@@ -15,17 +15,9 @@ from tocsin.alerts.shape import Alert
 from tocsin.catalogue.people import Contact, NotificationRule
 from tocsin.engine import commands as c
 from tocsin.engine import delivery, overview, replies, sending
-from tocsin.engine.sending import (
-    APART,
-    CALM,
-    FEW_APART,
-    LONGEST_REST,
-    PAUSE,
-    RECORDED_WITHIN,
-    Sending,
-    Told,
-    paged_key,
-)
+from tocsin.engine.pace import CALM, LONGEST_REST, PAUSE
+from tocsin.engine.sending import APART, FEW_APART
+from tocsin.engine.settling import RECORDED_WITHIN, Settling, Told, paged_key
 from tocsin.engine.watching import Heartbeat
 from tocsin.identity.principals import person_principal
 from tocsin.incidents import facts as f
@@ -900,13 +892,13 @@ def test_what_became_of_messages_is_told_together_and_one_incident_holds_up_no_o
     assert len(jobs) > 2
     if breaks:
         written_by_a_newer_version(world, "INC-1")
-    units, end = [], Sending._end
-    monkeypatch.setattr(Sending, "_end", lambda *how, **more: (units.append(more), end(*how, **more)))
+    units, end = [], Settling._end
+    monkeypatch.setattr(Settling, "_end", lambda *how, **more: (units.append(more), end(*how, **more)))
     gate = threading.Event()
     world.store.submit(lambda tx: gate.wait(10))
     with ThreadPoolExecutor(len(jobs)) as pool:
         done = [pool.submit(job) for job in jobs]
-        ends = world.engine._sending
+        ends = world.engine._settling
         while ends._ends is None or len(ends._ends[0]._parts) < len(jobs):
             time.sleep(0.005)
         gate.set()
@@ -964,7 +956,7 @@ def test_an_end_under_a_lease_that_another_has_taken_is_not_told(world):
     row = first.composed.parcels[0].row
     again = next(one for parcel in second.composed.parcels for one in parcel.rows if one.id == row.id)
     told = [Told(again, second.lease, "accepted"), Told(row, first.lease, "failed", "timed out")]
-    way_out._settle(told)
+    world.engine._settling.settle(told)
     assert world.store.read(lambda r: r.outbox_row(row.id)).state == "done"
     texts = [one.text for one in world.lines()]
     assert any("took the message" in text for text in texts)

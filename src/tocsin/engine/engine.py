@@ -28,9 +28,12 @@ from tocsin.engine import (
     silencing,
 )
 from tocsin.engine.commands import Command
+from tocsin.engine.deliveries import AtOnce, Deliveries
 from tocsin.engine.kinds import KINDS
+from tocsin.engine.pace import Pace
 from tocsin.engine.receiving import Integration, Outcome
-from tocsin.engine.sending import AtOnce, Deliveries, Load, Sending
+from tocsin.engine.sending import Load, Sending
+from tocsin.engine.settling import Settling
 from tocsin.engine.ticking import tick
 from tocsin.engine.waiting import Seen
 from tocsin.engine.work import Work, find_row, no_incident, read_incident
@@ -99,7 +102,9 @@ class Engine:
         self.deliveries: Deliveries = deliveries or AtOnce()
         self.seen = Seen()
         """incidents as they were last read or written"""
-        self._sending = Sending(self)
+        self._pace = Pace(clock)
+        self._settling = Settling(self, self._pace)
+        self._sending = Sending(self, self._pace, self._settling)
         self._directory: tuple[int, Directory] = (-1, Directory())
         self._rules: tuple[int, receiving.Rules] = (-1, receiving.Rules())
         self._policies: dict[str, Policy] = {}
@@ -351,12 +356,12 @@ class Engine:
             return answer
 
         def committed(done: Future[T]) -> None:
-            self._sending.came()
+            self._pace.came()
             if loads and not done.cancelled() and done.exception() is None:
                 self._sending.dispatch(loads[0])
 
         future = self.store.submit(whole)
-        self._sending.comes()
+        self._pace.comes()
         future.add_done_callback(committed)
         return future
 
@@ -378,7 +383,7 @@ class Engine:
 
     def settle_gathered(self) -> None:
         """Writes what became of messages that left, as far as it waits for a pause; what is told next comes after it."""
-        self._sending.settle_gathered()
+        self._settling.settle_gathered()
 
     # quiet
 
@@ -448,7 +453,7 @@ class Engine:
         """When the next step has something to do."""
 
         def work(reader: Reader) -> Instant | None:
-            return earliest((reader.next_timer(), self._sending.next_due(reader.next_outbox())))
+            return earliest((reader.next_timer(), self._pace.next_due(reader.next_outbox())))
 
         return self.store.read(work)
 

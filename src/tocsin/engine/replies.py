@@ -12,7 +12,7 @@ from tocsin.catalogue.people import Person
 from tocsin.engine import commands as c
 from tocsin.engine import desk, links
 from tocsin.engine.delivery import listed_key
-from tocsin.engine.sending import paged_key
+from tocsin.engine.settling import paged_key
 from tocsin.identity.principals import person_principal
 from tocsin.incidents import facts as f
 from tocsin.incidents.incident import Incident
