@@ -46,6 +46,8 @@ _END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY-----")
 
 def mask(text: str) -> str:
     """``text`` with what looks like a password, token or key replaced by ``•••``."""
+    if not text:  # as most fields are
+        return text
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return _without_private_keys(text)
