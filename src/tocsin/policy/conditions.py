@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tocsin.kernel.errors import Unusable
+from tocsin.policy.screen import needed
 from tocsin.policy.terms import Terms
 
 Fact = str | int | bool
@@ -126,7 +127,7 @@ def test_of(condition: Condition) -> Callable[[Facts], bool]:
     assert condition.fact is not None
     name = condition.fact
     if condition.matches is not None:
-        return _matches(name, pattern(condition.matches))
+        return _matches(name, condition.matches)
     true_of = _comparison(condition)
 
     def test(facts: Facts) -> bool:
@@ -136,13 +137,23 @@ def test_of(condition: Condition) -> Callable[[Facts], bool]:
     return test
 
 
-def _matches(name: str, wanted: re.Pattern[str]) -> Callable[[Facts], bool]:
-    """Whether a text has a pattern in it: what rules ask most, so that nothing is called but the search."""
-    search = wanted.search
+def _matches(name: str, wanted: str) -> Callable[[Facts], bool]:
+    """Whether a text has a pattern in it, which is what rules ask most: it is searched where it has a word that the pattern needs."""
+    search, words = pattern(wanted).search, words_of(wanted)
 
     def matches(facts: Facts) -> bool:
         value = facts.get(name)
-        return value is not None and search(str(value), 0, LONGEST) is not None
+        if value is None:
+            return False
+        text = str(value)
+        if words and text.isascii():  # other letters may be the same as one of a word in ways of their own
+            lower = text[:LONGEST].lower()
+            for word in words:
+                if word in lower:
+                    break
+            else:
+                return False
+        return search(text, 0, LONGEST) is not None
 
     return matches
 
@@ -224,6 +235,12 @@ def pattern(text: str) -> re.Pattern[str]:
     if work > BUDGET:
         raise Unusable(f"{text!r} could take too long: use one .* at most, or bounded gaps such as .{{0,40}}")
     return compiled
+
+
+@lru_cache(maxsize=4_096)
+def words_of(text: str) -> tuple[str, ...]:
+    """What a text must have for the pattern to be found in it; see :func:`tocsin.policy.screen.needed`."""
+    return needed(parser.parse(text, re.IGNORECASE))
 
 
 def _work(tree: Any, inside: bool = False) -> int:
