@@ -129,7 +129,9 @@ def test_off_means_deactivated_or_on_leave_and_not_off_shift() -> None:
 
 def test_a_deactivated_person_is_never_paged_not_even_anyway() -> None:
     found = directory(kavya=person("kavya", active=False, org_roles=("cto",))).resolve("cto", NOW)
-    assert found == Resolved("cto", (), "Kavya: CTO; nobody there can be paged", (("kavya", "deactivated"),))
+    assert found == Resolved(
+        "cto", (), "Kavya: CTO; nobody there can be paged: Kavya is deactivated", (("kavya", "deactivated"),)
+    )  # fmt: skip
 
 
 def test_nobody_at_all_is_an_answer_with_a_reason() -> None:

@@ -268,7 +268,7 @@ def test_what_is_kept_of_an_answer_is_what_is_answered_anew_at_every_moment(seed
         for target in targets:
             now = max(NOW, at - chance.choice((0, 0, HOUR)))  # a clock may be set back
             assert held(directory, target, now, service="shop").meant == directory.resolve(
-                target, now, service="shop"
+                target, now, service="shop", to_page=True
             )
         at += chance.choice((1, MINUTE, HOUR, 5 * HOUR))
 

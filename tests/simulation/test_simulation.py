@@ -115,7 +115,7 @@ def test_an_alert_that_is_remembered_otherwise_than_it_is_stored_is_seen(monkeyp
 
 
 def test_a_page_for_somebody_on_leave_is_seen(monkeypatch):
-    monkeypatch.setattr(Directory, "_present", lambda self, people, at: (tuple(people), ()))
+    monkeypatch.setattr(Directory, "_present", lambda self, people, at, to_page=False: (tuple(people), ()))
     assert "nobody" in first_broken()
 
 

@@ -160,18 +160,20 @@ def tell_at_open(work: Work, incident: Incident) -> None:
     notice = work.policy(incident).severity(incident.severity).notice
     if due is None or notice is None or due > work.now:
         return
-    people: list[str] = []
     service = incident.services[0] if incident.services else ""
-    for target in notice.targets:
-        people.extend(
-            held(
-                work.directory, target, work.now, service=service, policy=incident.escalation_policy
-            ).meant.people
-        )
+    found = [
+        held(work.directory, target, work.now, service=service, policy=incident.escalation_policy).meant
+        for target in notice.targets
+    ]
+    people = [person for one in found for person in one.people]
     kind, audience = f"{OPENED}{incident.severity}", ", ".join(notice.targets)
-    reason = f"{incident.severity} {incident.severity_state}" + (
-        "" if people else "; nobody holds these posts"
-    )
+    reason = f"{incident.severity} {incident.severity_state}"
+    if not people:
+        reason += (
+            "; nobody who holds these posts has a contact"
+            if any(one.skipped for one in found)
+            else "; nobody holds these posts"
+        )
     work.record(
         incident, f.Told(audience, list(dict.fromkeys(people)), kind, reason, quiet=not notice.interrupts)
     )

@@ -102,7 +102,9 @@ def _change_of_shift(work: Work, incident: Incident) -> None:
     So does one that found nobody, as soon as there is somebody: those on leave count as long as nobody at all was paged.
     """
     for run, target, before in turns_of(incident):
-        found = work.directory.resolve(target, work.now, service=run.service, policy=run.escalation_policy)
+        found = work.directory.resolve(
+            target, work.now, service=run.service, policy=run.escalation_policy, to_page=True
+        )
         anyway = found.anyway and (before or run.reached)
         if not found.people or anyway or found.people[0] == before:
             continue

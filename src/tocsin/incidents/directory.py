@@ -34,6 +34,7 @@ from tocsin.oncall.schedules import (
 
 MAX_HOPS = 8
 """How many times one target may point at another before it is called a circle."""
+NO_CONTACT = "without any contact"
 
 
 class OrganisationSettings(msgspec.Struct, frozen=True):
@@ -304,45 +305,52 @@ class Directory:
     # targets
 
     def resolve(
-        self, target: str, at: Instant, *, service: str = "", team: str = "", policy: str = ""
-    ) -> Resolved:
+        self, target: str, at: Instant, *, service: str = "", team: str = "", policy: str = "", to_page: bool = False
+    ) -> Resolved:  # fmt: skip
         """Whom ``target`` means at ``at`` for a service, a team or an escalation policy (ids; the last wins).
 
         People who are off are skipped. Where an on-call person is off, the secondary stands in. Where everybody who
-        should be paged is on leave, they are named anyway; deactivated people never are.
+        should be paged is on leave, they are named anyway; deactivated people never are. ``to_page``: nor is anybody who has no
+        contact at all, because nothing would leave.
         """
         meant = self._meant(target, at, service, team, policy)
-        present, skipped = self._present(meant.people, at)
+        present, skipped = self._present(meant.people, at, to_page)
         if present:
             return Resolved(target, present, meant.reason, skipped)
         stand_ins, also_off = self._present(
-            tuple(one for one in meant.stand_ins if one not in meant.people), at
+            tuple(one for one in meant.stand_ins if one not in meant.people), at, to_page
         )
         skipped += also_off
+        named = ", ".join(f"{self.name(person)} is {why}" for person, why in skipped)
         if stand_ins:
-            named = ", ".join(f"{self.name(person)} is {why}" for person, why in skipped)
             reason = (
                 f"{meant.reason}; {named}: the secondary stands in"
                 if named
                 else f"{meant.reason}; the secondary stands in"
             )
             return Resolved(target, stand_ins[:1], reason, skipped)
-        away = tuple(person for person in meant.people if self.on_leave(person, at)) or tuple(
-            person for person, _ in also_off if self.on_leave(person, at)
-        )
+        absent = [person for person, why in skipped if why != NO_CONTACT and self.on_leave(person, at)]
+        away = tuple(one for one in absent if one in meant.people) or tuple(absent)
         if away:
             reason = f"{meant.reason}; everybody who should be paged is on leave, so they are paged anyway"
             return Resolved(
                 target, away, reason, tuple(pair for pair in skipped if pair[0] not in away), anyway=True
             )
-        reason = meant.reason if not skipped else f"{meant.reason}; nobody there can be paged"
+        reason = meant.reason if not skipped else f"{meant.reason}; nobody there can be paged: {named}"
         return Resolved(target, (), reason, skipped)
 
     def _present(
-        self, people: Iterable[str], at: Instant
+        self, people: Iterable[str], at: Instant, to_page: bool = False
     ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        reasons = [(person, self.off(person, at)) for person in dict.fromkeys(people)]
+        reasons = [(person, self._absent(person, at, to_page)) for person in dict.fromkeys(people)]
         return tuple(one for one, why in reasons if not why), tuple((one, why) for one, why in reasons if why)
+
+    def _absent(self, person_id: str, at: Instant, to_page: bool) -> str:
+        """Why somebody is passed over; empty where they are not. Whoever can be told nothing is, whether they are on leave or not."""
+        person = self.people.get(person_id)
+        if to_page and person is not None and person.active and not person.contacts:
+            return NO_CONTACT
+        return self.off(person_id, at)
 
     def _meant(self, target: str, at: Instant, service: str, team: str, policy: str) -> _Meant:
         escalation = self.escalation_policy_for(service=service, team=team, policy=policy)

@@ -51,9 +51,9 @@ class Sweep(Directory):
         return super().off(person_id, at)
 
     def held(self, target: str, at: Instant, *, service: str = "", policy: str = "") -> Held:
-        """Whom ``target`` means at ``at``, and until when at least that stays so."""
+        """Whom ``target`` means for a message at ``at``, and until when at least that stays so."""
         self._until = None
-        meant = self.resolve(target, at, service=service, policy=policy)
+        meant = self.resolve(target, at, service=service, policy=policy, to_page=True)
         return Held(at, self._until, meant)
 
     def line(self, target: str, start: Instant, end: Instant, *, service: str = "", policy: str = "") -> Line:
@@ -74,7 +74,7 @@ class Sweep(Directory):
 
 
 def held(directory: Directory, target: str, at: Instant, *, service: str = "", policy: str = "") -> Held:
-    """Whom ``target`` means at ``at``, and until when; kept with the directory, because incidents ask again and again."""
+    """Whom ``target`` means for a message at ``at``, and until when; kept with the directory, because incidents ask again and again."""
     key = (target, service, policy)
     known = directory.stretches.get(key)
     if known is None or not known.since <= at or (known.until is not None and at >= known.until):
