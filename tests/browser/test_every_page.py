@@ -141,10 +141,22 @@ def test_a_keyboard_alone_reaches_an_incident(site, chromium):
     tab_to(page, "Confirm P1")
     page.keyboard.press("Enter")
     page.wait_for_selector("#say:has-text('confirmed')")
-    page.focus("#text")
+    page.keyboard.press("w")
     page.keyboard.type("looking into it")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector(".timeline >> text=looking into it")
+    page.close()
+
+
+def test_the_second_stop_of_an_incident_leads_to_where_one_writes(site, chromium):
+    site.alert("payments down", "pay-1")
+    page = chromium.new_page()
+    sign_in(page, site)
+    page.goto(site.url + "/incidents/INC-1")
+    tab_to(page, "Skip to writing")
+    page.keyboard.press("Enter")
+    page.keyboard.type("window")  # and a letter that is typed is no key
+    assert page.input_value("#text") == "window"
     page.close()
 
 

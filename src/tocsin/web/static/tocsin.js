@@ -251,6 +251,7 @@
       if (search) { event.preventDefault(); search.focus(); }
       else if (document.querySelector(".keys")) { event.preventDefault(); location.assign("/incidents#search"); }
     }
+    if (event.key === "w" && document.getElementById("text")) { event.preventDefault(); document.getElementById("text").focus(); }
     if (event.key === "Escape") document.querySelectorAll("details.menu[open]").forEach(function (one) { one.open = false; one.firstElementChild.focus(); });
     if (event.key !== "j" && event.key !== "k") return;
     var rows = Array.prototype.slice.call(document.querySelectorAll("a.row"));
