@@ -296,7 +296,9 @@ def by_hand(policy, directory, severity, demand, opened):
         else:
             due = calendar.add(opened, step.after)
         at = min(at, due) if empty else due
-        people = coverage.paged(directory.resolve(target, at, service="shop") for target in step.targets)
+        people = coverage.paged(
+            directory.resolve(target, at, service="shop", to_page=True) for target in step.targets
+        )
         if step.after == coverage.DIGEST:
             people = one_up(step.targets[0], directory, at, paged_before, service="shop")
         paged_before |= set(people)

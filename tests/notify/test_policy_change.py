@@ -164,7 +164,10 @@ def by_hand(side, severity, kind, service, opened):
         due = calendar.add(opened, step.after)
         if not empty or due < at:
             at, by = due, step.after
-        meant = [side.directory.resolve(target, at, service=service) for target in step.targets]
+        meant = [
+            side.directory.resolve(target, at, service=service, to_page=kind != TOLD)
+            for target in step.targets
+        ]
         people = [person for one in meant for person in one.people] if kind == TOLD else paged(meant)
         for person in people:
             found.setdefault(person, (by, step.quiet))

@@ -85,6 +85,16 @@ def test_a_pattern_says_which_words_it_needs(wanted, words):
     assert words_of(wanted) == words
 
 
+def test_however_deep_a_pattern_is_it_can_be_asked_for():
+    wanted = "(" * 340 + "down" + ")" * 340
+    assert is_safe(wanted)
+    assert holds(asked(fact="summary", matches=wanted), {"summary": "it is down"})
+
+
+def test_a_pattern_that_needs_one_of_very_many_words_is_searched_for_at_once():
+    assert words_of("|".join(f"{chr(97 + n // 26)}{chr(97 + n % 26)}x" for n in range(100))) == ()
+
+
 def test_most_rules_that_ship_name_a_word_to_look_for():
     assert [one for one in SHIPPED if not words_of(one)] == [r"\S"]
 

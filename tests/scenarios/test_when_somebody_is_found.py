@@ -4,14 +4,12 @@ import msgspec
 import pytest
 from test_what_happens_to_people import World
 
-from tocsin.catalogue.people import Contact
 from tocsin.engine import changes as ch
 from tocsin.engine import commands as c
 from tocsin.engine.administration import administer
 from tocsin.identity.principals import person_principal
-from tocsin.incidents.organisation import Organisation, demo_organisation, record_of
+from tocsin.incidents.organisation import Organisation
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND
-from tocsin.kernel.errors import Unusable
 from tocsin.oncall.rotations import Rotation
 
 ANNA = person_principal("anna", "owner")
@@ -106,67 +104,3 @@ def test_what_somebody_has_is_told_to_whoever_comes_after_a_gap_and_pages_nobody
     assert any("Chiara Conti has it" in one.text for one in world.phone.messages if one.to == "bilal")
     assert "nobody → Bilal Haddad" in world.told()
     assert "nobody → Kavya Nair" not in world.told()
-
-
-# whoever has no contact
-
-
-class Silent(World):
-    """The demonstration, where those on call for payments have not entered a contact yet. ``SILENT``: who has none."""
-
-    SILENT = ("chiara",)
-
-    def organisation(self):
-        made = super().organisation()
-        people = tuple(
-            msgspec.structs.replace(one, contacts=()) if one.id in self.SILENT else one for one in made.people
-        )
-        return msgspec.structs.replace(made, people=people)
-
-    def change(self, *changes):
-        for change in changes:
-            administer(self.engine, ANNA, change)
-        self.step()
-
-
-class Mute(Silent):
-    """Nobody has one."""
-
-    SILENT = tuple(one.id for one in demo_organisation(0).people)
-
-
-@pytest.mark.semantics(12, 15)
-def test_for_whoever_has_no_contact_the_secondary_stands_in_at_once_and_it_is_said(tmp_path):
-    world = Silent(tmp_path)
-    world.alert()
-    world.step()
-    assert world.paged_after() == {"greta": 0}
-    assert "Chiara Conti is without any contact: the secondary stands in" in world.told()
-    assert not any("paged Chiara" in one.text for one in world.lines())
-    world.store.close()
-
-
-@pytest.mark.semantics(12)
-def test_where_nobody_has_a_contact_that_is_an_alarm_and_the_first_who_enters_one_is_paged(tmp_path):
-    world = Mute(tmp_path)
-    world.alert()
-    world.run(25 * MINUTE)
-    assert world.incident().nobody
-    assert "NOBODY COULD BE PAGED" in world.told()
-    assert not world.pages()
-    chiara = msgspec.structs.replace(
-        world.engine.directory().people["chiara"], contacts=(Contact("phone", "console", "chiara"),)
-    )
-    world.engine.put_records([record_of(chiara, world.clock.now())])
-    world.run(SECOND)
-    assert {one.to for one in world.pages()} == {"chiara"}
-    assert not world.incident().nobody
-    world.store.close()
-
-
-def test_paging_somebody_without_a_contact_by_hand_is_refused(tmp_path):
-    world = Silent(tmp_path)
-    world.do("anna", c.Declare("slow", "P3", services=["payments"]))
-    with pytest.raises(Unusable, match="Chiara Conti is without any contact"):
-        world.do("anna", c.PageSomeone("INC-1", ["chiara"]))
-    world.store.close()

@@ -69,10 +69,11 @@ def start_run(
 ) -> str:
     """Records the start of a run, pages whoever comes first, and takes the steps that are due at once.
 
-    Of the responders who come first those who are off are left out: the chain that follows finds who can be paged.
+    Of the responders who come first those who are off, or have no contact, are left out: the chain that follows finds who can be
+    paged.
     """
     if kind == "responders":
-        first = [person for person in first if not work.directory.off(person, work.now)]
+        first = [person for person in first if not work.directory.absent(person, work.now, to_page=True)]
     run_id = work.new_id()
     work.record(
         incident, f.RunStarted(run_id, kind, policy, incident.severity, reason, work.now, first, service)

@@ -316,14 +316,13 @@ def page_someone(work: Work, principal: Principal, command: c.PageSomeone) -> An
     targets = [
         f"person:{target}" if target in work.directory.people else target for target in command.targets
     ]
-    for target in targets:
-        found = work.directory.resolve(target, work.now, service=service, to_page=True)
-        if not found.people:
-            raise Unusable(
-                f"nobody is behind {target} ({found.reason}); name a person, a role or a team", "targets"
-            )
-    if not targets:
-        raise Unusable("nobody is behind an empty list; name a person, a role or a team", "targets")
+    found = [work.directory.resolve(one, work.now, service=service, to_page=True) for one in targets]
+    empty = [f"{one.target.removeprefix('person:')} ({one.reason})" for one in found if not one.people]
+    if empty or not targets:
+        raise Unusable(
+            f"nobody can be paged as {', '.join(empty) or 'an empty list'}; name a person, a role or a team",
+            "targets",
+        )
     start_run(
         work,
         incident,

@@ -199,7 +199,9 @@ def policy_findings(policy: Policy, directory: Directory, now: Instant) -> list[
     for path, name, _ in named_targets(policy):
         if path[:2] not in CHAINS or name in SCHEDULED or name.startswith("schedule:") or name in lost:
             continue
-        without = [one for one in services if not directory.resolve(name, now, service=one).people]
+        without = [
+            one for one in services if not directory.resolve(name, now, service=one, to_page=True).people
+        ]
         if len(without) == len(services):
             lost[name] = name
         elif any(without):
@@ -209,7 +211,7 @@ def policy_findings(policy: Policy, directory: Directory, now: Instant) -> list[
             Finding(
                 "warn",
                 "chain",
-                f"steps of P1 and P2 mean nobody: {', '.join(lost.values())}",
+                f"steps of P1 and P2 mean nobody who can be paged: {', '.join(lost.values())}",
                 _who_sets(lost),
             )
         )

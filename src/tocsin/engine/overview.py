@@ -147,7 +147,7 @@ def next_pages(engine: Engine, incident: Incident) -> list[NextPage]:
             person
             for target in due.targets
             for person in directory.resolve(
-                target, max(due.at, now), service=run.service, policy=run.escalation_policy
+                target, max(due.at, now), service=run.service, policy=run.escalation_policy, to_page=True
             ).people
         ]
         names = [directory.name(person) for person in dict.fromkeys(people)]

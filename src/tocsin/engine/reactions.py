@@ -31,7 +31,6 @@ from tocsin.incidents.incident import OPENED, Incident, Run, war_room_at
 from tocsin.incidents.owing import counts_as_clear, notice_at, stands_down
 from tocsin.incidents.plans import begins
 from tocsin.incidents.roles import attendees, proposals
-from tocsin.incidents.sweep import held
 from tocsin.kernel.clock import Instant
 from tocsin.kernel.codec import decode, encode
 from tocsin.notify.rules import next_contact, plan
@@ -161,22 +160,21 @@ def tell_at_open(work: Work, incident: Incident) -> None:
     if due is None or notice is None or due > work.now:
         return
     service = incident.services[0] if incident.services else ""
+    directory = work.directory
     found = [
-        held(work.directory, target, work.now, service=service, policy=incident.escalation_policy).meant
+        directory.resolve(target, work.now, service=service, policy=incident.escalation_policy)
         for target in notice.targets
     ]
-    people = [person for one in found for person in one.people]
+    # whoever can be told nothing just now counts as told all the same: they see it, and hear what follows
+    people = list(dict.fromkeys(person for one in found for person in one.people))
+    silent = [directory.name(one) for one in people if directory.absent(one, work.now, to_page=True)]
     kind, audience = f"{OPENED}{incident.severity}", ", ".join(notice.targets)
     reason = f"{incident.severity} {incident.severity_state}"
     if not people:
-        reason += (
-            "; nobody who holds these posts has a contact"
-            if any(one.skipped for one in found)
-            else "; nobody holds these posts"
-        )
-    work.record(
-        incident, f.Told(audience, list(dict.fromkeys(people)), kind, reason, quiet=not notice.interrupts)
-    )
+        reason += "; nobody holds these posts"
+    elif silent:
+        reason += f"; nothing reaches {', '.join(silent)}: without any contact"
+    work.record(incident, f.Told(audience, people, kind, reason, quiet=not notice.interrupts))
 
 
 def after_severity(work: Work, incident: Incident, body: f.SeverityChanged, fact_id: str) -> None:
@@ -301,7 +299,7 @@ def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> N
 
 
 def _stand_in(work: Work, service: str, policy: str, instead_of: str) -> list[str]:
-    found = work.directory.resolve("secondary", work.now, service=service, policy=policy)
+    found = work.directory.resolve("secondary", work.now, service=service, policy=policy, to_page=True)
     return [person for person in found.people if person != instead_of]
 
 

@@ -122,8 +122,9 @@ class Sending:
         engine = self.engine
         for row, error in load.composed.faults:
             engine.set_aside(f"message {row.id}", error, kind=row.effect, recipient=row.recipient)
-        few = len(load.composed.parcels) <= FEW_APART
-        for place, parcel in enumerate(load.composed.parcels):
+        parcels = sorted(load.composed.parcels, key=lambda one: one.row.effect != "page")  # a notice can wait
+        few = len(parcels) <= FEW_APART
+        for place, parcel in enumerate(parcels):
             for row in parcel.rows:
                 engine.mended(f"message {row.id}")
             leave = partial(self.hand_over, parcel, load.lease, load.leased_at)

@@ -102,11 +102,15 @@ def _change_of_shift(work: Work, incident: Incident) -> None:
     So does one that found nobody, as soon as there is somebody: those on leave count as long as nobody at all was paged.
     """
     for run, target, before in turns_of(incident):
-        found = work.directory.resolve(
-            target, work.now, service=run.service, policy=run.escalation_policy, to_page=True
+        turn, found = (
+            work.directory.resolve(
+                target, work.now, service=run.service, policy=run.escalation_policy, to_page=to_page
+            )
+            for to_page in (False, True)
         )
         anyway = found.anyway and (before or run.reached)
-        if not found.people or anyway or found.people[0] == before:
+        # whoever was paged and has no contact any more has the turn still: a number may be about to be replaced
+        if not found.people or anyway or before in (found.people[0], *turn.people[:1]):
             continue
         after = found.people[0]
         work.record(incident, f.ShiftChanged(target, before, after, run.held))

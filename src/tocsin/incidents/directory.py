@@ -332,7 +332,9 @@ class Directory:
         absent = [person for person, why in skipped if why != NO_CONTACT and self.on_leave(person, at)]
         away = tuple(one for one in absent if one in meant.people) or tuple(absent)
         if away:
-            reason = f"{meant.reason}; everybody who should be paged is on leave, so they are paged anyway"
+            silent = [self.name(person) for person, why in skipped if why == NO_CONTACT]
+            said = f"{', '.join(silent)} without any contact, and everybody else" if silent else "everybody"
+            reason = f"{meant.reason}; {said} who should be paged is on leave, so they are paged anyway"
             return Resolved(
                 target, away, reason, tuple(pair for pair in skipped if pair[0] not in away), anyway=True
             )
@@ -342,11 +344,11 @@ class Directory:
     def _present(
         self, people: Iterable[str], at: Instant, to_page: bool = False
     ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-        reasons = [(person, self._absent(person, at, to_page)) for person in dict.fromkeys(people)]
+        reasons = [(person, self.absent(person, at, to_page=to_page)) for person in dict.fromkeys(people)]
         return tuple(one for one, why in reasons if not why), tuple((one, why) for one, why in reasons if why)
 
-    def _absent(self, person_id: str, at: Instant, to_page: bool) -> str:
-        """Why somebody is passed over; empty where they are not. Whoever can be told nothing is, whether they are on leave or not."""
+    def absent(self, person_id: str, at: Instant, *, to_page: bool) -> str:
+        """Why somebody is passed over; empty where they are not. ``to_page``: whoever has no contact is, on leave or not."""
         person = self.people.get(person_id)
         if to_page and person is not None and person.active and not person.contacts:
             return NO_CONTACT

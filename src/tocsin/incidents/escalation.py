@@ -128,11 +128,11 @@ def one_up(
     service: str = "",
     policy: str = "",
 ) -> tuple[str, ...]:
-    """Whom a missed duty goes to: ``target``, or the next above it who does not owe it already."""
+    """Whom a missed duty goes to: ``target``, or the next above it who does not owe it already and has a contact."""
     asked: str | None = target
     people: tuple[str, ...] = ()
     while asked is not None:
-        people = directory.resolve(asked, at, service=service, policy=policy).people
+        people = directory.resolve(asked, at, service=service, policy=policy, to_page=True).people
         if any(person not in owing for person in people):
             return people
         asked = ABOVE.get(asked)

@@ -56,13 +56,15 @@ class Sweep(Directory):
         meant = self.resolve(target, at, service=service, policy=policy, to_page=True)
         return Held(at, self._until, meant)
 
-    def line(self, target: str, start: Instant, end: Instant, *, service: str = "", policy: str = "") -> Line:
-        """Whom ``target`` means from ``start`` until ``end``."""
+    def line(
+        self, target: str, start: Instant, end: Instant, *, service: str = "", policy: str = "", to_page: bool = False
+    ) -> Line:  # fmt: skip
+        """Whom ``target`` means from ``start`` until ``end``; ``to_page`` as of :meth:`Directory.resolve`."""
         found = Line([], [])
         at: Instant | None = start
         while at is not None and at < end:
             self._until = None
-            value = self.resolve(target, at, service=service, policy=policy)
+            value = self.resolve(target, at, service=service, policy=policy, to_page=to_page)
             if not found.values or (found.values[-1].people, found.values[-1].anyway) != (
                 value.people,
                 value.anyway,

@@ -452,7 +452,7 @@ def _demands(
 
     def line(target: str) -> Line:
         if target not in lines:
-            lines[target] = sweep.line(target, clock.start, far, service=service, policy=named)
+            lines[target] = sweep.line(target, clock.start, far, service=service, policy=named, to_page=True)
         return lines[target]
 
     for kind, within in (
@@ -476,7 +476,8 @@ def _demands(
         yield _Demand(kind, clock, service, by, within, steps, lines, paging, directory)
     if terms.notice is not None and not by:
         for target in terms.notice.targets:
-            yield _Told(clock, service, target, line(target), telling)
+            meant = sweep.line(target, clock.start, far, service=service, policy=named)
+            yield _Told(clock, service, target, meant, telling)
 
 
 class _Reaches:

@@ -131,7 +131,7 @@ class Scope:
         self.side, self.start, self.end = side, start, end
         self._sweep = Sweep(side.directory)
         self._maps: dict[tuple[str, Duration], TimeMap] = {}
-        self._lines: dict[tuple[str, str], Line] = {}
+        self._lines: dict[tuple[str, str, bool], Line] = {}
 
     def map(self, duration: Duration, calendar: str) -> TimeMap:
         """When ``duration`` is over by a calendar, for every opening."""
@@ -140,9 +140,9 @@ class Scope:
             self._maps[key] = TimeMap.of(duration, self.side.policy.calendar(calendar), self.start, self.end)
         return self._maps[key]
 
-    def line(self, target: str, service: str) -> Line:
+    def line(self, target: str, service: str, to_page: bool) -> Line:
         """Whom ``target`` means for a service, until well after the last opening."""
-        key = (target, service)
+        key = (target, service, to_page)
         if key not in self._lines:
             escalation = self.side.directory.escalation_policy_for(service=service)
             self._lines[key] = self._sweep.line(
@@ -151,6 +151,7 @@ class Scope:
                 self.end + 60 * DAY,
                 service=service,
                 policy=escalation.id if escalation else "",
+                to_page=to_page,
             )
         return self._lines[key]
 
@@ -164,7 +165,9 @@ class Walk:
         self.steps = steps_of(scope.side, severity, kind, service)
         self.maps = [scope.map(step.after, calendar) for step in self.steps]
         self.lines: Mapping[str, Line] = {
-            target: scope.line(target, service) for step in self.steps for target in step.targets
+            target: scope.line(target, service, kind != TOLD)
+            for step in self.steps
+            for target in step.targets
         }
         found = {scope.start}
         for index, when in enumerate(self.maps):

@@ -240,7 +240,10 @@ def pattern(text: str) -> re.Pattern[str]:
 @lru_cache(maxsize=4_096)
 def words_of(text: str) -> tuple[str, ...]:
     """What a text must have for the pattern to be found in it; see :func:`tocsin.policy.screen.needed`."""
-    return needed(parser.parse(text, re.IGNORECASE))
+    try:
+        return needed(parser.parse(text, re.IGNORECASE))
+    except RecursionError:  # nested deeper than this looks, not than it may be
+        return ()
 
 
 def _work(tree: Any, inside: bool = False) -> int:

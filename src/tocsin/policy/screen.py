@@ -11,6 +11,8 @@ from typing import Any
 
 SHORTEST = 2
 """letters of a word that is worth looking for"""
+MOST = 64
+"""words: to look for more takes as long as the search"""
 
 
 def needed(tree: Any) -> tuple[str, ...]:
@@ -45,7 +47,8 @@ def _of_part(operation: Any, argument: Any) -> tuple[str, ...]:
         return needed(argument[2]) if argument[0] else ()
     if operation is ops.BRANCH:
         each = [needed(branch) for branch in argument[1]]
-        return _shortest({word for words in each for word in words}) if all(each) else ()
+        words = {word for words in each for word in words}
+        return _shortest(words) if all(each) and len(words) <= MOST else ()
     return ()
 
 

@@ -100,7 +100,10 @@ def stages(
     ]
     found = []
     for after, targets in chain:
-        meant = [directory.resolve(target, now, team=one.team, policy=one.id).people for target in targets]
+        meant = [
+            directory.resolve(target, now, team=one.team, policy=one.id, to_page=True).people
+            for target in targets
+        ]
         people = dict.fromkeys(directory.name(person) for some in meant for person in some)
         found.append(Stage(after, targets, list(people)))
     return found

@@ -549,7 +549,7 @@ def integration(one: Integration, snippet: str = "") -> IntegrationView:
 
 def escalation_policy(one: EscalationPolicy, directory: Directory, now: Instant) -> EscalationPolicyView:
     def meant(target: str) -> list[str]:
-        return list(directory.resolve(target, now, team=one.team, policy=one.id).people)
+        return list(directory.resolve(target, now, team=one.team, policy=one.id, to_page=True).people)
 
     return EscalationPolicyView(
         one.id, one.name, one.team, one.targets, {name: meant(name) for name in one.targets},
