@@ -49,6 +49,16 @@ def test_a_listener_hears_that_the_stream_lives_while_others_are_busy(site, monk
     assert listener.heard("still here")
 
 
+def test_who_heard_nothing_yet_knows_from_where_to_go_on(site):
+    """A proxy cut a quiet stream; what happened until the listener is back must not be lost to it."""
+    listener = Listener(site)
+    site.wait_for(lambda: listener.heard("id: "))
+    last = next(line for line in listener.lines if line.startswith("id: ")).removeprefix("id: ")
+    site.alert("payments down", "k1")
+    again = Listener(site, last=last)
+    site.wait_for(lambda: again.heard('"type": "declared"'))
+
+
 @pytest.mark.semantics(23)
 def test_whoever_loses_sight_of_an_incident_hears_that_their_page_is_old_and_not_of_which(site):
     site.alert("payments down", "k1")
@@ -125,7 +135,8 @@ def test_every_event_of_a_burst_arrives_once_and_in_order(site):
     kept = site.tocsin.store.read(lambda r: r.facts_since(start))
     wanted = [fact.position for fact in kept if fact.stream.kind == "incident"]
     site.wait_for(lambda: listener.heard(f"id: {wanted[-1]}"))
-    ids = [int(line[4:]) for line in list(listener.lines) if line.startswith("id: ")]
+    first, *ids = [int(line[4:]) for line in list(listener.lines) if line.startswith("id: ")]
+    assert first <= wanted[0], "from where it listens"
     assert len(wanted) >= 20
     assert ids[: len(wanted)] == wanted
     assert ids == sorted(set(ids))

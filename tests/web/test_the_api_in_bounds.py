@@ -103,6 +103,25 @@ def test_an_address_with_several_methods_does_what_each_says(site):
     assert me("DELETE", "/api/v1/teams/night").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        ("/api/v1/incidents?sverity=P1", "sverity"),
+        ("/api/v1/incidents?severity=P1&severity=P2", "severity"),
+        ("/api/v1/incidents?severity=P9", "severity"),
+        ("/api/v1/incidents?status=resolvd", "status"),
+        ("/api/v1/people?q=anna", "q"),
+    ],
+)
+def test_a_parameter_that_was_mistyped_does_not_answer_for_all(site, path, where):
+    answer = asks(site, "anna")("GET", path)
+    assert (answer.status_code, answer.json()["where"]) == (400, where)
+
+
+def test_a_severity_may_be_small(site):
+    assert asks(site, "anna")("GET", "/api/v1/incidents?severity=p1&status=investigating").status_code == 200
+
+
 def test_the_document_states_its_limits(site):
     document = httpx2.get(site.url + "/api/openapi.json", timeout=10).json()
     declare = document["paths"]["/api/v1/incidents"]["post"]

@@ -85,6 +85,31 @@ def test_a_slash_at_the_end_is_tolerated_and_never_redirected(site, path):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    "path", ["//in/generic/{generic}", "/in//generic//{generic}", "//v2/enqueue", "/v2//enqueue//"]
+)
+def test_a_base_that_ends_with_a_slash_loses_no_alert(site, path):
+    """The sender joined its base and the path, and a 404 makes it give the alert up."""
+    body = event() if "enqueue" in path else {"summary": "x"}
+    answer = site.post(path.format(generic=key_of("generic")), json=body)
+    assert answer.status_code == 202, answer.text
+
+
+def test_a_number_that_is_too_large_is_called_so(site):
+    answer = site.post(f"/in/generic/{key_of('generic')}", content=b'{"summary": "x", "value": 1e309}')
+    assert answer.status_code == 400
+    assert "a number that is too large" in answer.text and "valid JSON" not in answer.text
+
+
+@pytest.mark.parametrize("source", ["alertmanager", "grafana"])
+def test_an_alert_with_a_nul_takes_no_other_of_its_notification_with_it(site, source):
+    """Neither sends again what was answered with a 4xx."""
+    alerts = [{"status": "firing", "labels": {"alertname": name}} for name in ("odd \x00 one", "plain")]
+    answer = site.post(f"/in/{source}/{key_of(source)}", json={"version": "4", "alerts": alerts})
+    assert answer.status_code == 202, answer.text
+    assert len(answer.json()["alerts"]) == 2
+
+
 def test_the_events_api_knows_three_answers(site):
     refused = [
         event(routing_key="nobody"),

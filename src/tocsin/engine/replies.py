@@ -43,7 +43,9 @@ def answer(engine: Engine, reply: Reply) -> str:
         return _pressed(engine, reply)
     person = by_number(engine, reply.sender)
     if person is None:
-        return STRANGER
+        # two machines would answer each other for ever, and each message costs
+        log.info("a text from a number that belongs to nobody here is not answered")
+        return "" if reply.kind == "sms" else STRANGER
     words = [word for part in reply.text.lower().split() if (word := re.sub(r"[^\w-]", "", part).strip("-"))]
     if not words or words[0] not in (*ACKNOWLEDGING, *DECLINING):
         return HELP

@@ -19,7 +19,8 @@ VIA = "alertmanager-webhook-v4"
 
 def parse(body: bytes) -> Parsed:
     """The alerts of one notification. Raises :class:`~tocsin.kernel.errors.Unusable` where not one can be used."""
-    return parse_notification(json_object(body, "the notification"), via=VIA)
+    # it does not send again what was refused: one alert with a NUL must not take the others with it
+    return parse_notification(json_object(body, "the notification", mends_nul=True), via=VIA)
 
 
 def parse_notification(notification: dict[str, Any], *, via: str) -> Parsed:

@@ -38,7 +38,7 @@ LEGACY = "grafana-legacy"
 
 def parse(body: bytes) -> Parsed:
     """The alerts of one notification, of either kind; raises :class:`~tocsin.kernel.errors.Unusable`."""
-    notification = json_object(body, "the notification")
+    notification = json_object(body, "the notification", mends_nul=True)
     if "alerts" not in notification and ("ruleId" in notification or "evalMatches" in notification):
         return _legacy(notification)
     parsed = parse_notification(notification, via=VIA)

@@ -27,9 +27,9 @@ _CLOCK = re.compile(r"\d[tT ]\d")
 _ZONE = re.compile(r"(?:[zZ]|[+-]\d{2}(?::?\d{2})?)$")
 
 
-def json_object(body: bytes, what: str = "the body") -> dict[str, Any]:
-    """The JSON object that ``body`` is; raises :class:`Unusable`."""
-    value = decode_foreign(body, what=what)
+def json_object(body: bytes, what: str = "the body", *, mends_nul: bool = False) -> dict[str, Any]:
+    """The JSON object that ``body`` is; raises :class:`Unusable`. ``mends_nul``: see :func:`decode_foreign`."""
+    value = decode_foreign(body, what=what, mends_nul=mends_nul)
     if not isinstance(value, dict):
         raise Unusable(f"{what} is not a JSON object; send one in braces", "$")
     return value

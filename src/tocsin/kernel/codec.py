@@ -57,8 +57,8 @@ def marked(data: bytes) -> bool:
     return data.startswith(BYTE_ORDER_MARK) and not data.startswith(BYTE_ORDER_MARK * 2)
 
 
-def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
-    """Decodes JSON that somebody else sent.
+def decode_foreign(data: bytes, *, what: str = "the body", mends_nul: bool = False) -> Any:
+    """Decodes JSON that somebody else sent. ``mends_nul``: a NUL becomes U+FFFD, where a body carries what several have said.
 
     Bad UTF-8, lone surrogates, nesting deeper than ``MAX_DEPTH``, NUL characters and syntax errors all end in
     :class:`Unusable` with the reason: msgspec raises three different errors for the first three, lets NUL pass, and
@@ -68,9 +68,11 @@ def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
         value = _decoder.decode(data)
     except msgspec.DecodeError as error:
         if marked(data):
-            return decode_foreign(data.removeprefix(BYTE_ORDER_MARK), what=what)
+            return decode_foreign(data.removeprefix(BYTE_ORDER_MARK), what=what, mends_nul=mends_nul)
         if not data.strip():
             raise Unusable(f"{what} is empty. Send UTF-8 JSON.", "$") from None
+        if "out of range" in str(error):
+            raise Unusable(f"{what} has a number that is too large. Send it as a text.", "$") from None
         half = " Half of a surrogate pair (\\ud800 to \\udfff) is no text." if _SURROGATE.search(data) else ""
         raise Unusable(f"{what} is not valid JSON: {error}. Send UTF-8 JSON.{half}", "$") from None
     except (UnicodeDecodeError, UnicodeEncodeError):
@@ -80,6 +82,8 @@ def decode_foreign(data: bytes, *, what: str = "the body") -> Any:
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
         _refuse_depth(value, what)
     if b"\\u0000" in data or b"\x00" in data:
+        if mends_nul:
+            return _without_nul(value)
         _refuse_nul(value, "$", what)
     return value
 
@@ -115,6 +119,15 @@ def _refuse_nul(value: Any, path: str, what: str) -> None:
             waiting += [(item, f"{path}.{key[:60]}") for key, item in value.items()]
         elif isinstance(value, list):
             waiting += [(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+
+def _without_nul(value: Any) -> Any:
+    """The value with U+FFFD for each NUL; it is known not to be deep."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def _refuse_floats(value: Any, path: str) -> None:

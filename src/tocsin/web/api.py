@@ -5,7 +5,7 @@ What there is stands in the tables of :mod:`tocsin.web.endpoints`; :mod:`tocsin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,6 +20,7 @@ from tocsin.identity.principals import Principal
 from tocsin.intake.limits import check_headers, check_size
 from tocsin.kernel.codec import decode_foreign
 from tocsin.kernel.errors import Forbidden, NotFound, Refused, Unusable
+from tocsin.kernel.redact import shown
 from tocsin.web import auth
 from tocsin.web import govern_views as g
 from tocsin.web.addresses import one_for_each
@@ -168,6 +169,7 @@ class Api:
             decision = authorize(principal, "view")
             if not decision.allowed:
                 raise Forbidden(decision.reason)
+            check_query(request.query_params.multi_items(), one.query)
             return reply(handler(Asked(principal, request.path_params, request.query_params)))
 
         return self._route("GET", one.path, work)
@@ -182,6 +184,17 @@ class Api:
                 return reply(administer(self.engine, principal, change, idempotency_key=key), 201)
 
         return self._route(one.method, one.path, work)
+
+
+def check_query(given: Sequence[tuple[str, str]], known: Collection[str]) -> None:
+    """Refuses a parameter that the address does not have, or has twice: whoever mistypes one would take all for what they asked."""
+    names = [name for name, _ in given]
+    for name in names:
+        if name not in known:
+            may = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise Unusable(f"this address has no parameter {shown(name)!r}; {may}", shown(name))
+        if names.count(name) > 1:
+            raise Unusable(f"{name} is given {names.count(name)} times; say it once", name)
 
 
 def _text(text: str) -> str:

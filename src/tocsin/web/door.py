@@ -144,4 +144,4 @@ def where(source: str) -> str:
 
 def answer(body: Any, status: int) -> Response:
     """A JSON answer."""
-    return Response(encode(body), status, media_type="application/json")
+    return Response(encode(body), status, {"cache-control": "no-store"}, media_type="application/json")

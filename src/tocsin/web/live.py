@@ -25,6 +25,8 @@ BEAT = 15.0
 """seconds without a word after which a listener hears that the stream lives, however much happens that is not for them"""
 AGAIN = 2.0
 """seconds until a store that did not answer is asked again"""
+FRESH = {"cache-control": "no-store"}
+"""how things stand is asked anew each time, whatever caches are in between"""
 GATHER = 0.1
 """seconds in which a burst of commits becomes one look: a flood of alerts must not work for each listener each time"""
 
@@ -126,7 +128,8 @@ class Live:
         waker = asyncio.Event()
         self.web.wakers.add(waker)
         try:
-            yield ": welcome\n\n"
+            # an id without data is no event, and says from where to go on before anything has happened
+            yield f"id: {position}\n: welcome\n\n"
             spoke = loop.time()
             while True:
                 waker.clear()
@@ -144,7 +147,7 @@ class Live:
                     position = news.position
                     continue
                 if loop.time() >= spoke + BEAT:
-                    yield ": still here\n\n"
+                    yield f"id: {position}\n: still here\n\n"
                     spoke = loop.time()
                 try:
                     await asyncio.wait_for(waker.wait(), min(patience, spoke + BEAT - loop.time()))
@@ -155,7 +158,7 @@ class Live:
             self.web.wakers.discard(waker)
 
     async def healthz(self, request: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        return PlainTextResponse("ok\n", headers=FRESH)
 
     async def readyz(self, request: Request) -> Response:
         """Ready means: can accept and commit. Lateness does not make it red."""
@@ -163,7 +166,7 @@ class Live:
         await run_in_threadpool(
             self.web.engine.store.write, lambda tx: tx.put_meta("ready", str(now).encode())
         )
-        return PlainTextResponse("ready\n")
+        return PlainTextResponse("ready\n", headers=FRESH)
 
     def _firing(self) -> int:
         """What anybody may count who can ask for figures."""
@@ -186,4 +189,6 @@ class Live:
             "# TYPE tocsin_streams_set_aside gauge",
             f"tocsin_streams_set_aside {len(self.web.engine.poisoned)}",
         ]
-        return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(
+            "\n".join(lines) + "\n", headers=FRESH, media_type="text/plain; version=0.0.4"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,12 +21,14 @@ from tocsin.identity.principals import Principal
 from tocsin.identity.sessions import Session
 from tocsin.identity.tokens import ApiToken
 from tocsin.incidents.duties import duties, standing
+from tocsin.incidents.moves import MOVES
 from tocsin.incidents.timeline import line
 from tocsin.kernel.clock import DAY, SECOND, check_instant, parse_instant, to_iso
 from tocsin.kernel.codec import decode
 from tocsin.kernel.errors import Forbidden, NotFound, Unusable
 from tocsin.kernel.ports import Rooms
 from tocsin.oncall.schedules import gaps, shifts
+from tocsin.policy.model import SEVERITIES
 from tocsin.web import govern_views as g
 from tocsin.web import views as v
 from tocsin.web.base import names_of
@@ -55,6 +57,12 @@ class Asked(msgspec.Struct):
             raise Unusable(f"{name} is a number from {least} to {most}", name)
         return int(text)
 
+    def choice(self, name: str, choices: Sequence[str], form: Callable[[str], str] = str) -> str:
+        text = form(self.text(name))
+        if text and text not in choices:
+            raise Unusable(f"{name} is {', '.join(choices[:-1])} or {choices[-1]}", name)
+        return text
+
     def text(self, name: str) -> str:
         return self.query.get(name, "")[:500]
 
@@ -71,7 +79,8 @@ class Readings:
         if asked.text("before") and not (is_whole(stamp) and last):
             raise Unusable("before is the next of the page before", "before")
         rows = overview.incidents(
-            self.engine, asked.principal, open=asked.flag("open"), severity=asked.text("severity").upper(), status=asked.text("status"),
+            self.engine, asked.principal, open=asked.flag("open"), severity=asked.choice("severity", SEVERITIES, str.upper),
+            status=asked.choice("status", tuple(MOVES)),
             search=asked.text("q"), drill=asked.flag("drill"), before=(int(stamp), last) if last else None, limit=limit + 1,
         )  # fmt: skip
         more = rows[limit - 1] if len(rows) > limit else None
