@@ -118,6 +118,21 @@ def test_a_parameter_that_was_mistyped_does_not_answer_for_all(site, path, where
     assert (answer.status_code, answer.json()["where"]) == (400, where)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title", "code"),
+    [
+        ("GET", "/api/v1/incidents/INC-9", 404, "Not Found", "not_found"),
+        ("GET", "/api/v1/incidents?open=maybe", 400, "Bad Request", "unusable"),
+        ("GET", "/api/v1/nothing", 404, "Not Found", None),
+        ("PATCH", "/api/v1/incidents", 405, "Method Not Allowed", None),
+    ],
+)
+def test_a_problem_has_the_phrase_of_its_status_and_a_sentence(site, method, path, status, title, code):
+    body = asks(site, "anna")(method, path).json()
+    assert (body["status"], body["title"], body.get("code")) == (status, title, code)
+    assert body["detail"] != title
+
+
 def test_a_severity_may_be_small(site):
     assert asks(site, "anna")("GET", "/api/v1/incidents?severity=p1&status=investigating").status_code == 200
 

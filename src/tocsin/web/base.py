@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -53,13 +54,18 @@ NOW_HEADER = "x-tocsin-now"
 """The server's time in milliseconds, on every page."""
 
 
+_WORD = re.compile("(?<=[a-z])(?=[A-Z])")
+"""between two words of a class's name"""
+
+
 def problem(error: TocsinError) -> JSONResponse:
-    """An error as RFC 9457 problem document."""
+    """An error as RFC 9457 problem document; ``code`` is its kind, for programs."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": type(error).__name__,
+        "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": mask(error.sentence),
+        "code": _WORD.sub("_", type(error).__name__).lower(),
     }
     if isinstance(error, Unusable) and error.where:
         body["where"] = error.where

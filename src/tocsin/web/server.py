@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -99,6 +100,11 @@ def broken() -> Response:
     return JSONResponse(body, 500, headers, media_type="application/problem+json")
 
 
+UNKNOWN = {
+    404: "there is nothing at this address; /api/docs has those that there are",
+    405: "this address does not take that method; Allow has those that it takes",
+}
+"""status → what a program is told of an address or a method that there is not"""
 TITLES = {403: "This is for others", 404: "Not here"}
 """status → the heading of the page that refuses"""
 
@@ -223,8 +229,8 @@ def _answer_errors(app: Site, web: Web) -> None:
             return web.page("message.html", request, error.status_code, title="Not here", text=text)
         body = {
             "type": "about:blank",
-            "title": str(error.detail),
+            "title": HTTPStatus(error.status_code).phrase,
             "status": error.status_code,
-            "detail": str(error.detail),
+            "detail": UNKNOWN.get(error.status_code, str(error.detail)),
         }
         return JSONResponse(body, error.status_code, error.headers, media_type="application/problem+json")

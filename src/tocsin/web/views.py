@@ -43,6 +43,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     title: str
     status: int
     detail: str
+    code: str = ""
+    """the kind of error, for programs"""
     where: str = ""
     """points into the request"""
     allowed: list[str] = []
