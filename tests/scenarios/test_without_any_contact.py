@@ -9,10 +9,15 @@ from tocsin.engine import changes as ch
 from tocsin.engine import commands as c
 from tocsin.engine import overview
 from tocsin.engine.administration import administer
+from tocsin.engine.doctor import policy_findings
 from tocsin.identity.principals import person_principal
 from tocsin.incidents.organisation import demo_organisation, record_of
 from tocsin.kernel.clock import HOUR, MINUTE, SECOND
 from tocsin.kernel.errors import Unusable
+from tocsin.oncall.escalation import EscalationPolicy
+from tocsin.policy.load import default_policy
+from tocsin.web import views
+from tocsin.web.escalation_pages import stages
 
 ANNA = person_principal("anna", "owner")
 EVERYBODY = tuple(one.id for one in demo_organisation(0).people)
@@ -196,3 +201,13 @@ def test_who_is_paged_next_leaves_them_out(where):
     world.alert()
     world.step()
     assert "Chiara Conti" not in str(overview.next_pages(world.engine, world.incident()))
+
+
+def test_doctor_and_the_escalation_policy_say_whom_a_page_would_find(where):
+    world = where("chiara", "kavya")
+    policy, directory, now = default_policy(), world.engine.directory(), world.clock.now()
+    found = " ".join(one.found for one in policy_findings(policy, directory, now))
+    assert "nobody who can be paged: cto" in found
+    payments = EscalationPolicy("p", "P", "payments", {"on_call": "schedule:payments"})
+    assert stages(payments, "P1", policy, directory, now)[0].people == ["Greta Lind"]
+    assert views.escalation_policy(payments, directory, now).people == {"on_call": ["greta"]}

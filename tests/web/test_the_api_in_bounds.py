@@ -111,6 +111,7 @@ def test_an_address_with_several_methods_does_what_each_says(site):
         ("/api/v1/incidents?severity=P9", "severity"),
         ("/api/v1/incidents?status=resolvd", "status"),
         ("/api/v1/people?q=anna", "q"),
+        ("/api/v1/incidents/INC-1?verbose=1", "verbose"),
     ],
 )
 def test_a_parameter_that_was_mistyped_does_not_answer_for_all(site, path, where):
@@ -131,6 +132,15 @@ def test_a_problem_has_the_phrase_of_its_status_and_a_sentence(site, method, pat
     body = asks(site, "anna")(method, path).json()
     assert (body["status"], body["title"], body.get("code")) == (status, title, code)
     assert body["detail"] != title
+
+
+def test_the_document_names_what_a_parameter_can_be(site):
+    document = httpx2.get(site.url + "/api/openapi.json").json()
+    found = {
+        one["name"]: one["schema"] for one in document["paths"]["/api/v1/incidents"]["get"]["parameters"]
+    }
+    assert found["severity"]["enum"] == ["P1", "P2", "P3", "P4"]
+    assert {"investigating", "resolved", "merged"} <= set(found["status"]["enum"])
 
 
 def test_a_severity_may_be_small(site):

@@ -299,7 +299,7 @@ def pass_on(work: Work, incident: Incident, body: f.Declined, fact_id: str) -> N
 
 
 def _stand_in(work: Work, service: str, policy: str, instead_of: str) -> list[str]:
-    found = work.directory.resolve("secondary", work.now, service=service, policy=policy, to_page=True)
+    found = work.directory.resolve("secondary", work.now, service=service, policy=policy)
     return [person for person in found.people if person != instead_of]
 
 

@@ -17,8 +17,8 @@ from tocsin.engine.access import Answer, allow, answer, load, text_of
 from tocsin.engine.work import Work
 from tocsin.identity.principals import Principal
 from tocsin.incidents.actions import SERIES, ActionItem
-from tocsin.incidents.facts import GONE, without
 from tocsin.incidents.incident import Incident
+from tocsin.incidents.redaction import GONE, without
 from tocsin.kernel.codec import decode, encode
 from tocsin.kernel.errors import NotFound
 from tocsin.kernel.facts import Stream

@@ -43,8 +43,8 @@ def answer(engine: Engine, reply: Reply) -> str:
         return _pressed(engine, reply)
     person = by_number(engine, reply.sender)
     if person is None:
-        # two machines would answer each other for ever, and each message costs
-        log.info("a text from a number that belongs to nobody here is not answered")
+        log.info("an answer came from a number that belongs to nobody here", kind=reply.kind)
+        # a text is not answered: two machines would go on for ever, and each message costs
         return "" if reply.kind == "sms" else STRANGER
     words = [word for part in reply.text.lower().split() if (word := re.sub(r"[^\w-]", "", part).strip("-"))]
     if not words or words[0] not in (*ACKNOWLEDGING, *DECLINING):

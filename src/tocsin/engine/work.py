@@ -16,6 +16,7 @@ import msgspec
 from tocsin.engine import alike
 from tocsin.engine.alike import Opening
 from tocsin.incidents import facts as f
+from tocsin.incidents import redaction
 from tocsin.incidents.directory import Directory
 from tocsin.incidents.duties import owed
 from tocsin.incidents.folding import BACKDATED, FOLD, refold
@@ -298,7 +299,7 @@ class Work:
 
         Answers the state folded anew, and the words. Raises :class:`Refused` where the fact has none left.
         """
-        found = f.without_words(fact)
+        found = redaction.without_words(fact)
         if found is None:
             raise Refused(f"fact {fact.version} ({fact.type}) holds no words that are left")
         body, taken = found
@@ -315,7 +316,7 @@ class Work:
         return [
             (fact, body)
             for fact in self.tx.facts(stream)
-            if (body := f.without_copies(fact, words)) is not None
+            if (body := redaction.without_copies(fact, words)) is not None
         ]
 
     def _reword(self, state: S, facts: Sequence[tuple[Fact, dict[str, Any]]], reason: str) -> S:

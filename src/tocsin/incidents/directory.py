@@ -349,10 +349,9 @@ class Directory:
 
     def absent(self, person_id: str, at: Instant, *, to_page: bool) -> str:
         """Why somebody is passed over; empty where they are not. ``to_page``: whoever has no contact is, on leave or not."""
-        person = self.people.get(person_id)
-        if to_page and person is not None and person.active and not person.contacts:
-            return NO_CONTACT
-        return self.off(person_id, at)
+        off, person = self.off(person_id, at), self.people.get(person_id)
+        silent = to_page and person is not None and person.active and not person.contacts
+        return NO_CONTACT if silent else off
 
     def _meant(self, target: str, at: Instant, service: str, team: str, policy: str) -> _Meant:
         escalation = self.escalation_policy_for(service=service, team=team, policy=policy)

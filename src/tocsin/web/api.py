@@ -74,14 +74,19 @@ class Api:
             *(self._write(one) for one in WRITES),
         ]
 
-    def _route(self, method: str, path: str, work: Work) -> Route:
+    def _route(self, method: str, path: str, work: Work, query: Collection[str] = ()) -> Route:
         async def write(request: Request) -> Response:
             # who asks is known before anything that strangers send is read
             principal = await run_in_threadpool(auth.principal_of, self.engine, request)
             return await run_in_threadpool(work, request, principal, await read_body(request))
 
+        def reading(request: Request) -> Response:
+            principal = auth.principal_of(self.engine, request)
+            check_query(request.query_params.multi_items(), query)
+            return work(request, principal, {})
+
         async def read(request: Request) -> Response:
-            return await run_in_threadpool(lambda: work(request, auth.principal_of(self.engine, request), {}))
+            return await run_in_threadpool(reading, request)
 
         return Route(path, read if method == "GET" else write, methods=[method])
 
@@ -169,10 +174,9 @@ class Api:
             decision = authorize(principal, "view")
             if not decision.allowed:
                 raise Forbidden(decision.reason)
-            check_query(request.query_params.multi_items(), one.query)
             return reply(handler(Asked(principal, request.path_params, request.query_params)))
 
-        return self._route("GET", one.path, work)
+        return self._route("GET", one.path, work, one.query)
 
     def _write(self, one: Write) -> Route:
         def work(request: Request, principal: Principal, body: dict[str, Any]) -> Response:

@@ -16,6 +16,7 @@ from tocsin.identity.authorize import who_may
 from tocsin.identity.tokens import IMPLIES, SCOPES
 from tocsin.incidents.facts import AlertRef
 from tocsin.incidents.incident import Attached, Incident
+from tocsin.incidents.moves import MOVES
 from tocsin.intake.sources import SOURCES
 from tocsin.kernel.clock import LATEST
 from tocsin.policy.model import SEVERITIES
@@ -38,6 +39,8 @@ BOUNDS = {"weeks": (1, 52), "limit": (1, 500), "days": (1, 90), "after": (0, 2**
 """query parameters that are numbers → least and most"""
 MOMENTS = frozenset({"at", "from", "to"})
 """query parameters that are instants"""
+CHOSEN: dict[str, tuple[str, ...]] = {"severity": SEVERITIES, "status": tuple(MOVES)}
+"""query parameters that are one of a few values"""
 NEVER_EMPTY = frozenset(
     {"title", "text", "name", "reason", "note", "services", "targets", "matchers", "scopes"}
 )
@@ -171,6 +174,7 @@ def _read(one: Read, names: dict[type, str]) -> dict[str, Any]:
             "description": meaning,
             "schema": {"type": NAMES[kind]}
             | _bounds(name)
+            | ({"enum": list(CHOSEN[name])} if name in CHOSEN else {})
             | ({"format": "date-time"} if name in MOMENTS else {}),
         }
         for name, (kind, meaning) in one.query.items()

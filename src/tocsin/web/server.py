@@ -78,10 +78,9 @@ class Site(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and "//" in scope["path"]:
+            # a base that ends with a slash was joined to a path: after a 404 the sender would give the alert up
             path = re.sub("/{2,}", "/", scope["path"])
-            if path.startswith(
-                WAYS_IN
-            ):  # a base that ends with a slash, joined to a path: the sender would give the alert up
+            if path.startswith(WAYS_IN):
                 scope = {**scope, "path": path}
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].startswith(WAYS_IN):
             for route in self._ways_in:
